@@ -1,0 +1,3 @@
+from lark_redis.flask import Redis
+
+__all__ = ["Redis"]

@@ -1,0 +1,96 @@
+"""RedisCluster: which node gets a call. On the node's own client it goes the way of sync.py.
+
+A call goes to the node of its first key; keys in other slots are Redis' to refuse (CROSSSLOT). What looks at all keys
+cannot be one call of a cluster: it is refused rather than answered in part."""
+from __future__ import annotations
+
+from typing import Any
+
+from redis import exceptions
+
+from . import _core, failures, sync
+
+WALKS = {b"SCAN", b"KEYS", b"DBSIZE", b"RANDOMKEY", b"FLUSHDB", b"FLUSHALL"}
+REFUSED = b"ERR %s goes over all keys, and a cluster has them on many nodes: call it on each node"
+
+
+def node_key(call: _core.Call, resp: bytes) -> bytes | None:
+    """The key that says which node; None: any. The call is answered when it can be on none."""
+    command = _core.commands(resp)[0]
+    positions = [position for position in call.keys if command[0] not in WALKS]
+    if command[0] in WALKS:
+        call.feed_error(REFUSED % command[0])
+    return command[positions[0]] if positions else None
+
+
+def run_cluster(client: Any, call: _core.Call, resp: bytes) -> None:
+    key = node_key(call, resp)
+    if call.answered:
+        return
+    try:
+        node = client.get_node_from_key(key) if key is not None else client.get_default_node()
+    except (exceptions.RedisError, exceptions.RedisClusterException) as error:
+        failures.refuse(call, error)
+        return
+    asking = False
+    for _ in range(sync.REDIRECTS_MAX):
+        redirect = _on_node(client, node, call, resp, asking)
+        if redirect is None:
+            return
+        asking = not isinstance(redirect, exceptions.MovedError)
+        if not asking:
+            client.nodes_manager.initialize()
+        node = client.get_node(host=redirect.host, port=redirect.port) or node
+    call.feed_error(b"TRYAGAIN the cluster sends the call from node to node")
+
+
+def _on_node(
+    client: Any, node: Any, call: _core.Call, resp: bytes, asking: bool
+) -> exceptions.AskError | None:
+    """Where the call is to go instead: then Redis did nothing of it."""
+    single = client.get_redis_connection(node)
+    tries = 0
+    while not call.answered:
+        tries += 1
+        try:
+            connection = sync._take(single, call.lane)
+        except exceptions.RedisError as error:
+            failures.refuse(call, error)
+            return None
+        try:
+            if asking:
+                connection.send_packed_command([sync.ASKING], check_health=False)
+                connection.read_response(disable_decoding=True)
+            connection.send_packed_command([resp], check_health=False)
+            first = sync._read(connection, call.block_ms)
+        except exceptions.AskError as redirect:  # MovedError is one
+            return redirect
+        except exceptions.RedisError as error:
+            _failed(connection, call, error, tries)
+        except BaseException:
+            connection.disconnect()
+            raise
+        else:
+            _finish(connection, call, first)
+        finally:
+            sync._give_back(single, connection, call)
+    return None
+
+
+def _finish(connection: Any, call: _core.Call, first: Any) -> None:
+    try:
+        sync.talk(connection, call, call.feed(first))
+    except exceptions.RedisError as error:
+        failures.lose(call, error)
+
+
+def _failed(connection: Any, call: _core.Call, error: exceptions.RedisError, tries: int) -> None:
+    text = failures.reply_text(error)
+    if text is not None:
+        call.feed_error(text)
+        return
+    connection.disconnect()
+    if failures.may_repeat(call, error, tries):
+        call.again()
+    else:
+        failures.lose(call, error)

@@ -1,0 +1,300 @@
+"""Every kind of client that redis-py has, and what happens when Redis does not answer."""
+import asyncio
+import json
+import socket
+import subprocess
+import threading
+
+import fakeredis
+import pytest
+import redis
+import redis.asyncio
+from conftest import Redis, free_port, wait_for
+from lark_redis import Gate, Request, aio, asgi, plan, shape, sync
+from lark_redis.failures import OLD_GET_CONNECTION
+from lark_redis.gate import handle, scopes_of
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+GATE = Gate(scopes=scopes_of({"admin"}))
+TENANT = Gate(scopes=scopes_of({"admin"}), prefix_getter=lambda asked: "u1")
+HEADERS = {"host": "localhost"}
+
+
+def ask(client, verb, target, body=None, gate=GATE, headers=HEADERS):
+    """(status, data or error code) through a synchronous client."""
+    data = b"" if body is None else json.dumps(body).encode()
+    request = Request(verb, b"/" + target.encode(), headers)
+    answer = handle(gate, request, b"", lambda limit: data, lambda call, resp: sync.run(client, call, resp))
+    return told(answer)
+
+
+def told(answer):
+    envelope = json.loads(answer.body)
+    return answer.status, envelope["data"] if answer.status == 200 else envelope["meta"]["error_code"]
+
+
+def ask_async(make, *requests, gate=GATE):
+    """The same for each request, in one event loop, through an asynchronous client."""
+    async def main():
+        client = make()
+        answers = []
+        for verb, target, body in requests:
+            data = b"" if body is None else json.dumps(body).encode()
+
+            async def read(limit, data=data):
+                return data
+
+            request = Request(verb, b"/" + target.encode(), HEADERS)
+            answers.append(told(await asgi.handle(gate, request, b"", read, lambda call, resp: aio.run(client, call, resp))))
+        await (client.aclose() if hasattr(client, "aclose") else client.close())
+        return answers
+
+    return asyncio.run(main())
+
+
+ROUND = [
+    ("POST", "SET/a/", {"value": {"n": 1}}), ("GET", "GET/a/", None), ("GET", "TYPE/a/", None), ("GET", "LLEN/a/", None),
+    ("POST", "ZADD/z/", {"scores": [["m", 1.5]]}), ("GET", "ZRANGE/z/0/-1/?withscores=1", None),
+    ("POST", "HMSET/h/", {"mapping": {"f": "v"}}), ("GET", "HGETALL/h/", None), ("GET", "GET/no/", None),
+]
+WANTED = [(200, True), (200, {"n": 1}), (200, "string"), (400, "redis_error"), (200, 1), (200, [["m", 1.5]]), (200, True),
+          (200, {"f": "v"}), (200, None)]
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"decode_responses": True}, {"protocol": 3}, {"protocol": 3, "decode_responses": True},
+    {"single_connection_client": True}, {"health_check_interval": 1}], ids=str)
+def test_options(clean_redis, options):
+    client = redis.Redis(unix_socket_path=clean_redis.path, **options)
+    assert [ask(client, *request) for request in ROUND] == WANTED
+    clean_redis.client.flushall()
+    make = redis.asyncio.Redis
+    assert ask_async(lambda: make(unix_socket_path=clean_redis.path, **options), *ROUND) == WANTED
+    client.close()
+
+
+def test_callbacks_do_not_matter(clean_redis):
+    client = redis.Redis(unix_socket_path=clean_redis.path)
+    client.set_response_callback("GET", lambda reply, **_: b"something else")
+    clean_redis.client.set("a", "1")
+    assert ask(client, "GET", "GET/a/") == (200, "1")
+    assert client.get("a") == b"something else"
+
+
+def test_pools(clean_redis):
+    pool = redis.BlockingConnectionPool.from_url(f"unix://{clean_redis.path}", max_connections=1, timeout=0.1)
+    client = redis.Redis(connection_pool=pool)
+    assert ask(client, "GET", "PING/") == (200, True)
+    held = pool.get_connection(*(["_"] if OLD_GET_CONNECTION else []))
+    assert ask(client, "GET", "PING/") == (503, "overload")
+    pool.release(held)
+    assert ask(client, "GET", "PING/") == (200, True)
+
+
+@pytest.mark.parametrize("decode", [False, True])
+def test_fakeredis(decode):
+    assert [ask(fakeredis.FakeRedis(decode_responses=decode), *request) for request in ROUND[:1]] == WANTED[:1]
+    client = fakeredis.FakeRedis(decode_responses=decode)
+    assert [ask(client, *request) for request in ROUND] == WANTED
+    assert ask_async(lambda: fakeredis.FakeAsyncRedis(decode_responses=decode), *ROUND) == WANTED
+
+
+def test_steps_of_a_tenant(clean_redis):
+    clean_redis.client.mset({"u1:a": 1, "u1:b": 2, "u2:c": 3, "d": 4})
+    client = redis.Redis(unix_socket_path=clean_redis.path)
+    status, names = ask(client, "GET", "KEYS/", gate=TENANT)
+    assert (status, sorted(names)) == (200, ["a", "b"])
+    assert ask(client, "GET", "DBSIZE/", gate=TENANT) == (200, 2)
+    assert ask(client, "DELETE", "FLUSHDB/", gate=TENANT) == (200, True)
+    assert sorted(clean_redis.client.keys()) == [b"d", b"u2:c"]
+
+
+def test_private_calls_leave_no_trace(clean_redis):
+    client = redis.Redis(unix_socket_path=clean_redis.path, max_connections=1)
+    assert ask(client, "POST", "CLIENT/SETNAME/", {"name": "probe"}) == (200, True)
+    assert client.client_getname() is None
+
+
+def test_our_own_connections_are_not_killed():
+    server = Redis(port=(port := free_port()))
+    client = redis.Redis(port=port, client_name="lark", retry=Retry(NoBackoff(), 1))
+    client.ping()
+    own = next(row["addr"] for row in client.client_list() if row["name"] == "lark")
+    assert ask(client, "POST", "CLIENT/KILL/", {"address": own}) == (400, "bad_parameter")
+    other = redis.Redis(port=port)
+    other.ping()
+    address = next(row["addr"] for row in other.client_list() if row["name"] == "" and row["addr"].startswith("127"))
+    assert ask(client, "POST", "CLIENT/KILL/", {"address": address}) == (200, True)
+    client.close()
+    other.close()
+    server.stop()
+
+
+def test_blocking_outlasts_the_time_out(clean_redis):
+    client = redis.Redis(unix_socket_path=clean_redis.path, socket_timeout=0.3)
+    assert ask(client, "POST", "BLPOP/", {"keys": ["l"], "timeout": 1}) == (200, None)
+    timer = threading.Timer(0.6, clean_redis.client.rpush, ("l", "x"))
+    timer.start()
+    assert ask(client, "POST", "BLPOP/", {"keys": ["l"], "timeout": 5}) == (200, ["l", "x"])
+    make = redis.asyncio.Redis
+    assert ask_async(lambda: make(unix_socket_path=clean_redis.path, socket_timeout=0.3),
+                     ("POST", "BLPOP/", {"keys": ["l"], "timeout": 1})) == [(200, None)]
+
+
+# --- Redis does not answer -------------------------------------------------------------------------------------------
+
+
+class Mute:
+    """Takes commands and answers only the handshake: then it closes, or says nothing."""
+
+    def __init__(self, closes):
+        self.closes, self.commands = closes, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection):
+        while data := connection.recv(65536):
+            if b"CLIENT" in data or b"HELLO" in data:
+                connection.sendall(b"+OK\r\n" * data.count(b"CLIENT"))
+                continue
+            self.commands.append(data)
+            if self.closes:
+                break
+        connection.close()
+
+
+@pytest.mark.parametrize("closes, verb, target, status, code, sent", [
+    (True, "GET", "GET/a/", 502, "redis_lost", 2), (True, "POST", "INCR/a/", 502, "outcome_unknown", 1),
+    (False, "GET", "GET/a/", 504, "deadline", 1), (False, "POST", "INCR/a/", 504, "outcome_unknown", 1)])
+def test_a_write_is_never_sent_twice(closes, verb, target, status, code, sent):
+    mute = Mute(closes)
+    options = {"port": mute.port, "socket_timeout": 0.3, "protocol": 2}
+    client = redis.Redis(**options)
+    body = {} if verb == "POST" else None
+    assert ask(client, verb, target, body) == (status, code)
+    assert len(mute.commands) == sent, mute.commands
+    mute.commands.clear()
+    assert ask_async(lambda: redis.asyncio.Redis(**options), (verb, target, body)) == [(status, code)]
+    assert len(mute.commands) == sent, mute.commands
+    mute.listener.close()
+    client.close()
+
+
+# --- a cluster, Sentinel ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster_port():
+    ports, buses = [free_port(), free_port()], [free_port(), free_port()]
+    nodes = [Redis("--cluster-enabled", "yes", "--cluster-port", str(bus), port=port) for port, bus in zip(ports, buses)]
+    first, second = (node.client for node in nodes)
+    first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8191)
+    second.execute_command("CLUSTER ADDSLOTSRANGE", 8192, 16383)
+    second.execute_command("CONFIG SET", "cluster-node-timeout", 2000)
+    first.execute_command("CLUSTER SET-CONFIG-EPOCH", 1)
+    second.execute_command("CLUSTER SET-CONFIG-EPOCH", 2)
+    first.execute_command("CLUSTER MEET", "127.0.0.1", ports[1], buses[1])
+    for client in (first, second):
+        wait_for("the cluster is there", lambda client=client: b"cluster_state:ok" in raw_info(client)
+                 and b"cluster_known_nodes:2" in raw_info(client), 30)
+    yield ports[0]
+    for node in nodes:
+        node.stop()
+
+
+def raw_info(client):
+    info = client.execute_command("CLUSTER INFO")
+    return b"".join(f"{name}:{value} ".encode() for name, value in info.items()) if isinstance(info, dict) else info
+
+
+def test_cluster(cluster_port):
+    client = redis.RedisCluster(host="127.0.0.1", port=cluster_port)
+    for name in ("a", "b", "c", "d", "e"):
+        assert ask(client, "POST", f"SET/{name}/", {"value": name}) == (200, True)
+        assert ask(client, "GET", f"GET/{name}/") == (200, name)
+    assert ask(client, "GET", "MGET/?key=a&key=b") == (400, "redis_error")
+    assert ask(client, "GET", "MGET/?key={a}1&key={a}2") == (200, [None, None])
+    assert ask(client, "GET", "KEYS/") == (400, "redis_error")
+    assert ask(client, "GET", "PING/") == (200, True)
+    assert ask_async(lambda: redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster_port),
+                     ("GET", "GET/a/", None), ("GET", "GET/b/", None), ("GET", "LLEN/c/", None), ("GET", "KEYS/", None),
+                     ("GET", "PING/", None)) == [(200, "a"), (200, "b"), (400, "redis_error"), (400, "redis_error"), (200, True)]
+    client.close()
+
+
+def test_moved_slots_are_followed(cluster_port):
+    """The client has an old view of the slots: what it sends to the wrong node is done once, on the right one."""
+    client = redis.RedisCluster(host="127.0.0.1", port=cluster_port)
+    far = next(name for name in "abcdefgh" if client.keyslot(name) > 8191)
+    client.delete(far)
+    slots = client.nodes_manager.slots_cache
+    for slot in range(8192, 16384):
+        slots[slot] = slots[0]
+    assert ask(client, "POST", f"INCR/{far}/", {}) == (200, 1)
+    assert client.get(far) == b"1"
+    assert ask(client, "POST", f"INCR/{far}/", {}) == (200, 2)
+    client.close()
+
+
+def test_sentinel(tmp_path):
+    server = Redis(port=(port := free_port()))
+    config = tmp_path / "sentinel.conf"
+    sentinel_port = free_port()
+    config.write_text(f"port {sentinel_port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {port} 1\n")
+    sentinel = subprocess.Popen(["redis-server", config, "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        finder = redis.sentinel.Sentinel([("127.0.0.1", sentinel_port)], socket_timeout=2)
+        wait_for("Sentinel knows the master", lambda: masters(finder))
+        assert [ask(finder.master_for("main"), *request) for request in ROUND] == WANTED
+    finally:
+        sentinel.terminate()
+        sentinel.wait(20)
+        server.stop()
+
+
+def masters(finder):
+    try:
+        return finder.discover_master("main")
+    except redis.RedisError:
+        return None
+
+
+# --- plan and shape --------------------------------------------------------------------------------------------------
+
+
+def test_plan_and_shape():
+    step = plan(Request("POST", b"/api/0/SET/a/", HEADERS), GATE, b'{"value": "x"}', mount="/api/0")
+    assert (step.method, step.writes, step.lane, step.commands) == ("set", True, "shared", [[b"SET", b"a", b"x"]])
+    answer = shape(step, "OK")
+    assert (answer.status, told(answer)[1]) == (200, True)
+    step = plan(Request("GET", b"/GET/a/", HEADERS), GATE)
+    assert told(shape(step, redis.ResponseError("WRONGTYPE no"))) == (400, "redis_error")
+    step = plan(Request("GET", b"/NO/", HEADERS), GATE)
+    assert (step.answer.status, step.commands) == (404, [])
+    step = plan(Request("GET", b"/KEYS/", HEADERS), TENANT)
+    assert shape(step, [b"7", [b"u1:a", b"u2:b"]]) is None
+    assert step.commands[0][:2] == [b"SCAN", b"7"]
+    assert told(shape(step, [b"0", [b"u1:a"]])) == (200, ["a"])
+
+
+@pytest.mark.parametrize("reply", [object(), [object()], {1: 2}, [[[[1]]]], b"x", "x", 1.5, Exception("x")], ids=lambda reply: type(reply).__name__)
+def test_replies_that_no_method_has(reply):
+    step = plan(Request("GET", b"/LLEN/a/", HEADERS), GATE)
+    try:
+        answer = shape(step, reply)
+    except TypeError as error:
+        assert "not a reply" in str(error)
+    except Exception as error:
+        assert error is reply
+    else:
+        assert (answer.status, told(answer)[1]) == (502, "redis_protocol")

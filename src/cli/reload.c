@@ -1,0 +1,66 @@
+#include "server.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "nginx_config.h"
+#include "prepare.h"
+#include "probe.h"
+#include "text.h"
+#include "token_store.h"
+
+#define REDIS_MS 3000
+
+/* What cannot change while we run. */
+static bool same_ground(const struct lark_settings *old, const struct lark_settings *fresh)
+{
+    const char *what = NULL;
+    if (strcmp(old->state_dir, fresh->state_dir) != 0)
+        what = "state_dir";
+    else if (old->own_redis != fresh->own_redis)
+        what = "redis (private or not)";
+    if (what != NULL) lark__cli_say("%s cannot change by a reload; start lark serve anew", what);
+    return what == NULL;
+}
+
+static bool redis_lets_in(struct lark_arena *arena, const struct lark_settings *settings)
+{
+    const char *why = "";
+    if (lark__probe_redis(arena, &settings->redis, REDIS_MS, &why) != LARK_PROBE_FAILED) return true;
+    lark__cli_say("Redis at %s cannot be used: %s", settings->redis_url, why);
+    return false;
+}
+
+static bool read_fresh(struct lark_arena *arena, const struct lark_server *server, struct lark_settings *fresh)
+{
+    struct lark_options options;
+    if (!lark__options_read(arena, server->argc, server->argv, &options) ||
+        !lark__settings_read(arena, &options, fresh) || !same_ground(&server->settings, fresh))
+        return false;
+    if (fresh->own_redis && !lark__prepare_private_redis(arena, server->state.path, fresh)) return false;
+    return lark__prepare_files(fresh) && (fresh->own_redis || redis_lets_in(arena, fresh)) &&
+           lark__token_store_apart(arena, fresh);
+}
+
+void lark__server_reload(struct lark_server *server)
+{
+    struct lark_arena arena;
+    struct lark_settings fresh = {0};
+    lark_arena_init(&arena, lark_mem_default(), LARK_CLI_TEXT_MAX, NULL, 0);
+    bool good = read_fresh(&arena, server, &fresh);
+    if (good && strcmp(fresh.listen.text, server->settings.listen.text) != 0) good = lark__prepare_address(&fresh);
+    if (!good || !lark__prepare_nginx(&arena, &fresh, &server->state, &server->programs, LARK_NGINX_CONFIG)) {
+        lark_arena_done(&arena);
+        lark__cli_say("not reloaded: the old settings stay in force");
+        lark__settle_tell(&server->state, &server->settings, false);
+        return;
+    }
+    lark_arena_done(&server->arena);
+    server->arena = arena;
+    server->settings = fresh;
+    lark__keys_stop(&server->keys);
+    lark__keys_start(&server->keys, &server->settings, &server->state);
+    lark__settle_begin(&server->settle, server->nginx);
+    (void)kill(server->nginx, SIGHUP);
+    lark__cli_say("reloaded");
+}

@@ -1,0 +1,128 @@
+/* mem.c - lark_buf and lark_arena over the caller's allocator. */
+#include "num.h"
+
+#define ARENA_ALIGN (_Alignof(max_align_t))
+#define ARENA_BLOCK 4096
+
+struct lark_block {
+    struct lark_block *next;
+    size_t size; /* bytes taken from mem, this header included */
+};
+
+void lark_buf_init(struct lark_buf *buf, const struct lark_mem *mem, size_t max_bytes, void *block, size_t block_bytes)
+{
+    size_t cap = block_bytes < max_bytes ? block_bytes : max_bytes; /* the ceiling counts for the block, too */
+    *buf = (struct lark_buf){.p = block, .cap = block ? cap : 0, .max = max_bytes, .mem = mem};
+    buf->inlined = block != NULL;
+}
+
+void lark_buf_done(struct lark_buf *buf)
+{
+    if (!buf->inlined && buf->p) buf->mem->free(buf->mem->ctx, buf->p, buf->cap);
+    buf->p = NULL;
+    buf->len = 0;
+    buf->cap = 0;
+    buf->inlined = false;
+}
+
+/* Twice as much, or what is needed, but never over the ceiling. */
+static size_t grown(const struct lark_buf *buf, size_t need)
+{
+    size_t cap = buf->cap < 32 ? 64 : buf->cap;
+    while (cap < need) {
+        if (cap > buf->max / 2) return buf->max;
+        cap *= 2;
+    }
+    return cap > buf->max ? buf->max : cap;
+}
+
+enum lark_status lark_buf_reserve(struct lark_buf *buf, size_t n)
+{
+    if (n <= buf->cap - buf->len) return LARK_OK;
+    if (buf->len > buf->max || n > buf->max - buf->len) return LARK_E_TOO_LARGE;
+    size_t cap = grown(buf, buf->len + n);
+    uint8_t *p;
+    if (buf->inlined || buf->p == NULL) {
+        p = buf->mem->alloc(buf->mem->ctx, cap);
+        if (p && buf->p) memcpy(p, buf->p, buf->len);
+    } else {
+        p = buf->mem->resize(buf->mem->ctx, buf->p, buf->cap, cap);
+    }
+    if (p == NULL) return LARK_E_NOMEM;
+    buf->p = p;
+    buf->cap = cap;
+    buf->inlined = false;
+    return LARK_OK;
+}
+
+enum lark_status lark_buf_append(struct lark_buf *buf, struct lark_slice bytes)
+{
+    return lark__append(buf, bytes.p, bytes.len);
+}
+
+void lark_arena_init(struct lark_arena *arena, const struct lark_mem *mem, size_t max_bytes, void *block,
+                     size_t block_bytes)
+{
+    *arena = (struct lark_arena){.mem = mem, .max_bytes = max_bytes};
+    if (block) {
+        size_t skew = (size_t)(-(uintptr_t)block) & (ARENA_ALIGN - 1);
+        if (skew < block_bytes) {
+            arena->next = (uint8_t *)block + skew;
+            arena->left = block_bytes - skew;
+            LARK_POISON(arena->next, arena->left);
+        }
+    }
+}
+
+void lark_arena_done(struct lark_arena *arena)
+{
+    if (arena->next) LARK_UNPOISON(arena->next, arena->left);
+    while (arena->head) {
+        struct lark_block *block = arena->head;
+        arena->head = block->next;
+        LARK_UNPOISON(block, block->size);
+        arena->mem->free(arena->mem->ctx, block, block->size);
+    }
+    arena->next = NULL;
+    arena->left = 0;
+    arena->used_bytes = 0;
+}
+
+/* A new block for n bytes; a large piece gets one of its own and leaves the current block in use. */
+static uint8_t *new_block(struct lark_arena *arena, size_t n)
+{
+    const size_t header = (sizeof(struct lark_block) + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);
+    size_t size = n > ARENA_BLOCK / 4 ? n : ARENA_BLOCK - header;
+    if (!lark__add(size, header, &size) || arena->used_bytes > arena->max_bytes ||
+        size > arena->max_bytes - arena->used_bytes) {
+        return NULL;
+    }
+    struct lark_block *block = arena->mem->alloc(arena->mem->ctx, size);
+    if (block == NULL) return NULL;
+    block->next = arena->head;
+    block->size = size;
+    arena->head = block;
+    arena->used_bytes += size;
+    uint8_t *p = (uint8_t *)block + header;
+    if (size - header > n) {
+        /* what is left of the old block is not used again; were it the caller's, he may */
+        if (arena->next) LARK_UNPOISON(arena->next, arena->left);
+        arena->next = p + n;
+        arena->left = size - header - n;
+        LARK_POISON(arena->next, arena->left);
+    }
+    return p;
+}
+
+void *lark_arena_alloc(struct lark_arena *arena, size_t n)
+{
+    if (!lark__add(n, ARENA_ALIGN - 1, &n)) return NULL;
+    n &= ~(ARENA_ALIGN - 1);
+    if (n == 0) n = ARENA_ALIGN;
+    if (n > arena->left) return new_block(arena, n);
+    uint8_t *p = arena->next;
+    arena->next += n;
+    arena->left -= n;
+    LARK_UNPOISON(p, n);
+    return p;
+}

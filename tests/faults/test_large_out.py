@@ -1,0 +1,236 @@
+"""Values of 100 MB on their way out, and readers who take their time: the worker's memory, and the others."""
+import contextlib
+import hashlib
+import socket
+import threading
+import time
+
+import conftest
+import http_raw
+import pytest
+from faults import SANITIZED, busy, form, load, median, placed, populate, told, until, worker
+from nginx_host import serving
+
+pytestmark = [pytest.mark.timeout(form(120, 1800)), pytest.mark.skipif(SANITIZED, reason="they measure memory")]
+
+MB = 1024 * 1024
+SIZE = 100 * MB
+SETTINGS = {"location": "lark_timeout 60s;", "server": "client_max_body_size 600m;"}
+RAW = {"Lark-Values": "raw"}
+
+
+def value():
+    """100 MB, no two blocks the same; text, so that each form can carry it."""
+    block = "".join(hashlib.sha256(str(i).encode()).hexdigest() for i in range(1024))
+    return "".join(f"{i:08d}{block[8:]}" for i in range(SIZE // len(block)))[:SIZE].encode()
+
+
+def ask(web, target, headers=None, receive_bytes=None):
+    """A connection on which a GET was sent and whose reader has not begun."""
+    connection = socket.socket()
+    if receive_bytes:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    connection.settimeout(60)
+    connection.connect(("127.0.0.1", web.port))
+    fields = "".join(f"{name}: {text}\r\n" for name, text in (headers or {}).items())
+    connection.sendall(f"GET /api/0{target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode())
+    return connection
+
+
+class Figures:
+    """What a worker's memory grew by, and others' p99: beside again(), repeated, and beside instead(), in interleaved
+    rounds. Redis stops for everybody while it makes a reply of this size (0.4 s were seen for 100 MB), whoever
+    asks: what the same transfer past Lark does to them is the measure."""
+
+    def __init__(self, web, again, instead):
+        self.keys = populate(web.redis.client, small=10_000)
+        process = worker(web)
+        self.without, self.beside, self.n_times = [], [], 0
+        self.alone = self._measure(web, lambda: time.sleep(0.1))
+        again()
+        process.forget_peak()
+        before = process.resident_mb()
+        for _ in range(form(3, 5)):
+            self.without.append(self._measure(web, instead))
+            n = self.n_times
+            self.beside.append(self._measure(web, again))
+            assert self.n_times > n
+        self.growth = process.peak_mb() - before
+        self.ratio = median([beside / without for beside, without in zip(self.beside, self.without)])
+
+    def _measure(self, web, again):
+        ends = threading.Event()
+        thread = threading.Thread(target=self._repeat, args=(again, ends))
+        thread.start()
+        with load(web.port, callers=4, seconds=form(1, 4), **self.keys) as callers:
+            got = callers.result()
+        ends.set()
+        thread.join()
+        assert got["wrong"] == 0 and got["answered"] == got["started"], got
+        return got["p99_ms"]
+
+    def _repeat(self, again, ends):
+        while not ends.is_set():
+            begin = time.monotonic()
+            again()
+            self.n_times += 1
+            ends.wait(max(0.0, 1 - (time.monotonic() - begin)))
+
+    def __str__(self):
+        return (f"{self.growth:.1f} MB more; others' p99 {median(self.beside):.1f} ms, past Lark "
+                f"{median(self.without):.1f}: {self.ratio:.2f} times (alone {self.alone:.1f}){busy(self.alone)}")
+
+    def good(self):
+        return self.growth < 32 and (self.ratio < 2 or busy(self.alone))
+
+
+BAR = "< 32 MB; others' p99 < 2 times of the same past Lark"
+
+
+def get_directly(web):
+    """The same at Redis itself."""
+    with socket.create_connection(("127.0.0.1", web.redis.port), timeout=60) as connection:
+        connection.sendall(b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n")
+        read_over(connection)
+
+
+def skim(web, headers):
+    """A GET of the large value whose bytes are not looked at."""
+    with ask(web, "/GET/big/", headers) as connection:
+        read_over(connection)
+
+
+def read_over(connection):
+    left = SIZE
+    while left > 0:
+        piece = connection.recv(MB)
+        assert piece
+        left -= len(piece)
+
+
+def take(web, headers):
+    """A GET of the large value, read at once: its digest, the envelope taken off."""
+    with ask(web, "/GET/big/", headers) as connection:
+        response = http_raw.http.client.HTTPResponse(connection, method="GET")
+        response.begin()
+        digest, first = hashlib.sha256(), True
+        held = b""
+        while piece := response.read(MB):
+            if first and not headers:
+                piece = piece.split(b'"data": "', 1)[1]
+            first = False
+            held += piece
+            digest.update(held[:-2])
+            held = held[-2:]
+        digest.update(held if headers else b"")
+        assert headers or held == b'"}'
+        response.close()
+    return digest.digest()
+
+
+@pytest.mark.parametrize("how", ["as it is", "in JSON"])
+def test_large_value_out(record_property, how):
+    data = value()
+    headers = RAW if how == "as it is" else None
+    wanted = hashlib.sha256(data).digest()
+    with serving(**SETTINGS) as web:
+        web.redis.client.set("big", data)
+        assert take(web, headers) == wanted
+        with placed(web):
+            figures = Figures(web, lambda: skim(web, headers), lambda: get_directly(web))
+        assert take(web, headers) == wanted
+    told(record_property, f"a 100 MB value out, {how}", str(figures), BAR, figures.good())
+
+
+def test_slow_readers(record_property):
+    """Ten of 100 MB each, half in JSON; then one after the other leaves or reads to its end."""
+    data = value()
+    with serving(**SETTINGS) as web:
+        web.redis.client.set("big", data)
+        keys = populate(web.redis.client, small=10_000)
+        process = worker(web)
+        take(web, RAW)
+        web.close()
+        conftest.wait_for("the others are gone", lambda: process.descriptors() < 40, 10)
+        descriptors = process.descriptors()
+        process.forget_peak()
+        before = process.resident_mb()
+        with contextlib.ExitStack() as open_ones:
+            readers = [open_ones.enter_context(ask(web, "/GET/big/", RAW if i % 2 else None, 32 * 1024))
+                       for i in range(10)]
+            for reader in readers:
+                assert reader.recv(1000).startswith(b"HTTP/1.1 200")
+            with placed(web):
+                p99 = measure_p99(web, keys)
+            for i, reader in enumerate(readers):
+                if i % 3 == 0:
+                    reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                    reader.close()
+            readers[1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MB)
+            rest = count_bytes(readers[1], SIZE)
+        growth = process.peak_mb() - before
+        until("descriptors are as before", lambda: process.descriptors() <= descriptors, 5, 0.01)
+        assert web.get("/PING/").status == 200
+        with placed(web):
+            alone = measure_p99(web, keys)
+    told(record_property, "ten slow readers of 100 MB, some leave", f"{growth:.1f} MB more, descriptors back to "
+         f"{descriptors}; one read {rest:,} bytes; others' p99 {p99:.2f} ms, {p99 / alone:.2f} times"
+         f"{busy(alone)}",
+         "< 32 MB; descriptors back to the start; p99 < 2 times", growth < 32 and rest >= SIZE - 2000
+         and (p99 < 2 * alone or busy(alone)))
+
+
+def count_bytes(connection, at_least):
+    n = 0
+    connection.settimeout(5)
+    with contextlib.suppress(TimeoutError):
+        while n < at_least and (piece := connection.recv(MB)):
+            n += len(piece)
+    return n
+
+
+def measure_p99(web, keys, rounds=form(3, 5)):
+    p99s = []
+    for _ in range(rounds):
+        with load(web.port, callers=4, seconds=form(1, 2), **keys) as callers:
+            got = callers.result()
+        assert got["answered"] == got["started"] and got["wrong"] == 0, got
+        p99s.append(got["p99_ms"])
+    return median(p99s)
+
+
+def test_stalled_reader(record_property):
+    """It reads nothing of a large reply on the shared connection, and is there for longer than a deadline."""
+    ratios, alone = [], []
+    with serving(location="lark_timeout 2s;", server="client_max_body_size 600m;") as web:
+        keys = populate(web.redis.client, small=10_000)
+        web.redis.client.set("big", "x" * 20 * MB)
+        with placed(web):
+            measure_p99(web, keys, 1)
+            for _ in range(form(3, 5)):
+                alone.append(measure_p99(web, keys, 1))
+                with ask(web, "/GET/big/", None, 32 * 1024) as stalled:
+                    assert stalled.recv(100).startswith(b"HTTP/1.1 200")
+                    time.sleep(0.2)
+                    ratios.append(measure_p99(web, keys, 1) / alone[-1])
+    told(record_property, "a reader who stalls at a 20 MB reply", f"others' p99 {median(ratios):.2f} times"
+         f"{busy(median(alone))}", "< 2 times", median(ratios) < 2 or busy(median(alone)))
+
+
+def test_spool_limit(record_property):
+    """Before the headers a 502, after them the connection ends: never a part that looks whole."""
+    seen = []
+    with serving(http="lark_spool_max 30m;", **SETTINGS) as web:
+        web.redis.client.set("big", "x" * 60 * MB)
+        web.redis.client.rpush("list", *["x" * 100_000] * 600)
+        for target, headers in (("/GET/big/", RAW), ("/GET/big/", None), ("/LRANGE/list/0/-1/", None)):
+            with ask(web, target, headers, 32 * 1024) as connection:
+                time.sleep(1.5)  # what Redis has sent is more than the spool takes
+                try:
+                    answer, _ = http_raw.read_answer(connection)
+                    seen.append(answer.status)
+                except (http_raw.http.client.IncompleteRead, ConnectionError):
+                    seen.append("cut")
+            assert web.get("/PING/").status == 200
+    told(record_property, "60 MB to a stalled reader, lark_spool_max 30m", str(seen), "502 before the headers, cut after",
+         set(seen) <= {502, "cut"})
