@@ -336,11 +336,12 @@ static void read_handler(ngx_event_t *rev)
         return;
     }
     for (ngx_uint_t reads = 0; rev->ready; reads++) {
+        size_t size = link->retired ? NGX_HTTP_LARK_LARGE_READ : NGX_HTTP_LARK_READ_BUF;
         if (reads == (link->retired ? 1 : NGX_HTTP_LARK_READS_A_TURN)) {
             ngx_post_event(rev, &ngx_posted_next_events);
             break;
         }
-        ssize_t n = c->recv(c, link->redis->read_buf, NGX_HTTP_LARK_READ_BUF);
+        ssize_t n = c->recv(c, link->redis->read_buf, size);
         if (n == NGX_AGAIN && !link->broken) {
             break;
         }

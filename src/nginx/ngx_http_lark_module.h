@@ -60,16 +60,17 @@
 /* A worker that is told to go waits for timers, and a body that is being read has no other. */
 #define NGX_HTTP_LARK_STEP_TIMER 60000
 /* Of a file that is no longer needed, what is given back in one turn. */
-#define NGX_HTTP_LARK_RELEASE_BYTES ((size_t)1024 * 1024)
+#define NGX_HTTP_LARK_RELEASE_BYTES ((size_t)128 * 1024)
 /* Writes of one connection in one turn: a huge command does not keep the others waiting. */
 #define NGX_HTTP_LARK_WRITES_A_TURN 1
 /* Unused connections kept for the next blocking call. */
 #define NGX_HTTP_LARK_IDLE_MAX 32
 #define NGX_HTTP_LARK_IDLE_MS 30000
 #define NGX_HTTP_LARK_READ_BUF ((size_t)64 * 1024)
-/* Reads of one connection in one turn of the loop: a huge reply does not keep the others waiting. One is enough for a
- * connection that a large reply has to itself. */
+/* Reads of one connection in one turn of the loop: a huge reply does not keep the others waiting. A connection that a large
+ * reply has to itself has one, of fewer bytes: a call of the others takes two turns, which each may wait for it. */
 #define NGX_HTTP_LARK_READS_A_TURN 4
+#define NGX_HTTP_LARK_LARGE_READ ((size_t)16 * 1024)
 /* An answer that has come to this, and goes on, goes out while it comes. */
 #define NGX_HTTP_LARK_STREAM_BYTES ((size_t)64 * 1024)
 /* A value that is longer, and comes in pieces, goes to the spool before its first byte goes out. */
@@ -78,8 +79,9 @@
 #define NGX_HTTP_LARK_SPOOL_MEMORY ((size_t)256 * 1024)
 /* Of all callers of a worker; over it files only. */
 #define NGX_HTTP_LARK_SPOOL_MEMORY_ALL ((size_t)8 * 1024 * 1024)
-/* What is handed to nginx at a time, and how often in one turn of the loop. */
-#define NGX_HTTP_LARK_SEND_BYTES ((size_t)64 * 1024)
+/* What is handed to nginx at a time, and how often in one turn of the loop while more comes: JSON may be longer than what
+ * Redis sent. When all is there, once a turn. */
+#define NGX_HTTP_LARK_SEND_BYTES ((size_t)16 * 1024)
 #define NGX_HTTP_LARK_SENDS_A_TURN 2
 /* A reply that has come to this on the shared connection, and goes on, keeps it to itself; so many at once. */
 #define NGX_HTTP_LARK_LARGE_REPLY ((uint64_t)256 * 1024)

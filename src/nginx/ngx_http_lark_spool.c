@@ -1,7 +1,7 @@
 #include "ngx_http_lark_spool.h"
 
 #define MEMORY_FIRST ((size_t)64 * 1024)
-#define WINDOW_BYTES ((size_t)32 * 1024)
+#define WINDOW_BYTES ((size_t)16 * 1024)
 
 /* Of all spools of the worker, in bytes. */
 static ngx_http_lark_counter_t *spool_memory(void)

@@ -315,7 +315,7 @@ static ngx_int_t pump(ngx_http_lark_stream_t *stream)
         if (is_empty && !stream->complete) {
             return NGX_OK;
         }
-        if (n == NGX_HTTP_LARK_SENDS_A_TURN) {
+        if (n == (stream->complete ? 1 : NGX_HTTP_LARK_SENDS_A_TURN)) {
             again_post(stream);
             return NGX_OK;
         }

@@ -50,7 +50,7 @@ class Figures:
         again()
         process.forget_peak()
         before = process.resident_mb()
-        for _ in range(form(3, 5)):
+        for _ in range(5):
             self.without.append(self._measure(web, instead))
             n = self.n_times
             self.beside.append(self._measure(web, again))
