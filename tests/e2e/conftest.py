@@ -56,6 +56,10 @@ def use_sanitizers():
 
 REPORTS = use_sanitizers()
 
+# What a shell starts in the background ignores SIGINT, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_reports():
