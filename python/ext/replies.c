@@ -8,6 +8,7 @@ struct walk {
     uint64_t elements_left;
 };
 
+/* NOLINTBEGIN(misc-no-recursion): no deeper than LARK_RESP_DEPTH_MAX */
 static enum lark_status push(struct walk *walk, PyObject *value, unsigned depth);
 
 static enum lark_status leaf(struct walk *walk, enum lark_resp_type type, unsigned depth, int64_t n,
@@ -130,6 +131,7 @@ static enum lark_status push(struct walk *walk, PyObject *value, unsigned depth)
     if (PyExceptionInstance_Check(value)) return push_object_text(walk, LARK_RESP_ERROR, value, depth);
     return push_container(walk, value, depth);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 enum lark_status lark_python_shape(struct lark_reply *reply, PyObject *value)
 {
