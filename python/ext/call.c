@@ -3,7 +3,7 @@
  *     find (optional)  which method is it, if the caller may
  *     route            verb, path, scopes
  *     make             parameters; gives the RESP to send
- *     feed             a reply; gives the RESP of a further step, or None: answered
+ *     feed             a reply; gives the RESP of a further step, or None: answered, or a further reply is awaited
  *     fail             the host's own errors
  *
  * Once `answered` is true, status, body, is_bytes, allow and retry_after say what to send. */
@@ -17,6 +17,7 @@ struct call_object {
     PyObject_HEAD PyObject *config;
     PyObject *target; /* bytes that the request borrows */
     PyObject *values;
+    PyObject *range; /* NULL: the host sends one command at a time */
     PyObject *prefix;
     PyObject *body;
     struct lark_request request;
@@ -24,6 +25,7 @@ struct call_object {
     struct lark_arena arena;
     struct lark_buf out;
     struct lark_reply reply;
+    size_t n_awaited;       /* replies to what was sent last */
     enum lark_status error; /* LARK_OK: none */
     int http_status;
     int retry_after_s;
@@ -39,7 +41,8 @@ struct call_object {
 
 static const struct lark_config *config_of(const struct call_object *self)
 {
-    return &((const struct config_object *)self->config)->config;
+    const struct config_object *config = (const struct config_object *)self->config;
+    return self->range != NULL ? &config->several : &config->config;
 }
 
 /* --- the answer ------------------------------------------------------------------------------------------------ */
@@ -156,6 +159,7 @@ static void start_reply(struct call_object *self)
     if (self->made) lark_reply_done(&self->reply);
     self->out.len = 0;
     lark_reply_init(&self->reply, &self->plan, lark_mem_default(), &self->out);
+    self->n_awaited = self->plan.n_commands;
     self->made = true;
 }
 
@@ -201,6 +205,7 @@ static PyObject *next_step(struct call_object *self)
     struct lark_buf resp;
     lark_buf_init(&resp, lark_mem_default(), SIZE_MAX / 2, NULL, 0);
     enum lark_status status = lark_reply_next(&self->reply, &resp);
+    self->n_awaited = 1;
     PyObject *result = status == LARK_OK ? lark_python_bytes((struct lark_slice){resp.p, resp.len}) : PyErr_NoMemory();
     lark_buf_done(&resp);
     return result;
@@ -210,6 +215,8 @@ static PyObject *taken(struct call_object *self, enum lark_status status)
 {
     struct lark_err err;
     if (PyErr_Occurred()) return NULL;
+    self->n_awaited--;
+    if (status == LARK_MORE && self->n_awaited > 0) Py_RETURN_NONE;
     if (status == LARK_NEXT) return next_step(self);
     if (status == LARK_OK) {
         if (self->reply.error != NULL) {
@@ -288,17 +295,20 @@ static PyObject *call_fail(PyObject *object, PyObject *args, PyObject *kwargs)
 
 static PyObject *call_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"config", "verb", "target", "values", "seed", NULL};
+    static char *names[] = {"config", "verb", "target", "values", "seed", "range", NULL};
     PyObject *config;
     PyObject *target;
     PyObject *values = NULL;
+    PyObject *range = Py_None;
     const char *verb;
     Py_ssize_t verb_len;
     unsigned long long seed = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Os#S|SK", names, &config, &verb, &verb_len, &target, &values,
-                                     &seed)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Os#S|SKO", names, &config, &verb, &verb_len, &target, &values,
+                                     &seed, &range)) {
         return NULL;
     }
+    if (range != Py_None && !PyBytes_Check(range))
+        return PyErr_Format(PyExc_TypeError, "range must be bytes or None, got %R", range);
     struct call_object *self = (struct call_object *)PyType_GenericNew(type, NULL, NULL);
     if (self == NULL) return NULL;
     lark_arena_init(&self->arena, lark_mem_default(), ARENA_MAX, self->arena_block, sizeof self->arena_block);
@@ -310,10 +320,12 @@ static PyObject *call_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->config = Py_NewRef(config);
     self->target = Py_NewRef(target);
     self->values = Py_XNewRef(values);
+    self->range = range == Py_None ? NULL : Py_NewRef(range);
     self->request =
         (struct lark_request){.verb = lark_verb_parse((struct lark_slice){(const uint8_t *)verb, (size_t)verb_len}),
                               .target = lark_python_slice(target),
                               .values = lark_python_slice(values),
+                              .range = lark_python_slice(self->range),
                               .seed = seed};
     self->plan.method = -1;
     /* JSON makes six bytes of one at worst */
@@ -332,6 +344,7 @@ static void call_dealloc(PyObject *object)
     Py_XDECREF(self->config);
     Py_XDECREF(self->target);
     Py_XDECREF(self->values);
+    Py_XDECREF(self->range);
     Py_XDECREF(self->prefix);
     Py_XDECREF(self->body);
     freefunc release = PyType_GetSlot(type, Py_tp_free);
@@ -376,6 +389,40 @@ static PyObject *call_body(PyObject *self, void *unused)
     const struct lark_buf *out = &((struct call_object *)self)->out;
     (void)unused;
     return lark_python_bytes((struct lark_slice){out->p, out->len});
+}
+
+/* Of the body that a GET has. */
+static PyObject *call_length(PyObject *object, void *unused)
+{
+    const struct call_object *self = (const struct call_object *)object;
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(self->is_bytes ? self->reply.content_len : self->out.len);
+}
+
+static PyObject *call_accepts_ranges(PyObject *object, void *unused)
+{
+    const struct call_object *self = (const struct call_object *)object;
+    (void)unused;
+    return PyBool_FromLong(self->is_bytes && self->reply.accepts_ranges);
+}
+
+static PyObject *call_content_range(PyObject *object, void *unused)
+{
+    const struct lark_reply *reply = &((const struct call_object *)object)->reply;
+    int status = ((const struct call_object *)object)->http_status;
+    (void)unused;
+    if (status == 206) {
+        return PyUnicode_FromFormat("bytes %llu-%llu/%llu", (unsigned long long)reply->range_first,
+                                    (unsigned long long)reply->range_last, (unsigned long long)reply->range_total);
+    }
+    if (status == 416) return PyUnicode_FromFormat("bytes */%llu", (unsigned long long)reply->range_total);
+    Py_RETURN_NONE;
+}
+
+static PyObject *call_awaited(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(((struct call_object *)self)->n_awaited);
 }
 
 static PyObject *call_allow(PyObject *object, void *unused)
@@ -466,7 +513,11 @@ static PyGetSetDef fields[] = {
     {"status", call_status, NULL, "the HTTP status of the answer", NULL},
     {"is_bytes", call_is_bytes, NULL, "is the body the bytes of a value (Lark-Values: raw), and not JSON?", NULL},
     {"retry_after", call_retry_after, NULL, "seconds for Retry-After, 0: no such header", NULL},
-    {"body", call_body, NULL, "the body of the answer", NULL},
+    {"body", call_body, NULL, "the body of the answer; of a HEAD of bytes, nothing", NULL},
+    {"length", call_length, NULL, "of the body, also of one that a HEAD leaves out", NULL},
+    {"accepts_ranges", call_accepts_ranges, NULL, "for Accept-Ranges: bytes", NULL},
+    {"content_range", call_content_range, NULL, "the Content-Range header of the answer, or None", NULL},
+    {"awaited", call_awaited, NULL, "replies that are still to come to what was sent last", NULL},
     {"allow", call_allow, NULL, "the Allow header of the answer, or None", NULL},
     {"method", call_method, NULL, "the name of the method, or None", NULL},
     {"scope", call_scope, NULL, "the narrowest scope that allows the method, or None", NULL},
@@ -483,7 +534,8 @@ static PyMethodDef methods[] = {
     {"route", (PyCFunction)(void (*)(void))call_route, METH_VARARGS | METH_KEYWORDS,
      "route(scopes, prefix=b'', unidentified=False): check path, verb and scopes"},
     {"make", call_make, METH_O, "make(body) -> bytes | None: the RESP to send, None: answered"},
-    {"feed", call_feed, METH_O, "feed(reply) -> bytes | None: the RESP of a further step, None: answered"},
+    {"feed", call_feed, METH_O,
+     "feed(reply) -> bytes | None: the RESP of a further step; None: answered, or a further reply is awaited"},
     {"feed_error", call_feed_error, METH_O, "feed_error(text): the reply was this error"},
     {"again", call_again, METH_NOARGS, "again(): the call is sent once more from its first command"},
     {"fail", (PyCFunction)(void (*)(void))call_fail, METH_VARARGS | METH_KEYWORDS,
@@ -492,7 +544,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Call(config, verb, target, values=b'', seed=0): one request on its way to an answer"},
+    {Py_tp_doc, "Call(config, verb, target, values=b'', seed=0, range=None): one request on its way to an answer. "
+                "range: the header Range; None: the host sends one command at a time"},
     {Py_tp_new, (void *)call_new},
     {Py_tp_dealloc, (void *)call_dealloc},
     {Py_tp_methods, methods},

@@ -89,6 +89,9 @@ static PyObject *config_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     lark_limits_default(&self->config.limits);
     self->config.limits.body_bytes = BODY_BYTES;
     if (dict != NULL && read_limits(dict, &self->config.limits) != 0) Py_CLEAR(self);
+    if (self == NULL) return NULL;
+    self->several = self->config;
+    self->several.several = true;
     return (PyObject *)self;
 }
 

@@ -15,6 +15,7 @@
 /* What is the same for all requests of one mount point. */
 struct config_object {
     PyObject_HEAD struct lark_config config;
+    struct lark_config several; /* the same, for hosts that send several commands in one go */
     PyObject *mount; /* bytes that config.mount borrows */
 };
 

@@ -74,6 +74,55 @@ def test_options(clean_redis, options):
     client.close()
 
 
+def part(client, name, asked="bytes=1-2", verb="GET"):
+    """(status, bytes, Content-Range, Content-Length) of a raw value. client: one, or a function that makes an asynchronous one"""
+    request = Request(verb, f"/GET/{name}/".encode(), {**HEADERS, "lark-values": "raw", "range": asked})
+    if not callable(client):
+        answer = handle(GATE, request, b"", lambda limit: b"", lambda call, resp: sync.run(client, call, resp))
+    else:
+        async def main():
+            made = client()
+
+            async def read(limit):
+                return b""
+
+            answers = [await asgi.handle(GATE, request, b"", read, lambda call, resp: aio.run(made, call, resp)) for _ in range(3)]
+            await (made.aclose() if hasattr(made, "aclose") else made.close())
+            assert answers[0] == answers[1] == answers[2]
+            return answers[0]
+
+        answer = asyncio.run(main())
+    headers = dict(answer.headers)
+    return answer.status, answer.body, headers.get("Content-Range"), headers["Content-Length"]
+
+
+@pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"protocol": 3}, {"single_connection_client": True}], ids=str)
+def test_parts_of_values(clean_redis, options):
+    """A Range takes several commands: the connection is in step behind them, whatever Redis said of each."""
+    clean_redis.client.set("a", b"\x00\xff\x80\x01")
+    clean_redis.client.rpush("l", "x")
+    for client in (redis.Redis(unix_socket_path=clean_redis.path, **options),
+                   lambda: redis.asyncio.Redis(unix_socket_path=clean_redis.path, **options)):
+        assert part(client, "a") == (206, b"\xff\x80", "bytes 1-2/4", "2")
+        assert part(client, "l")[0] == 400
+        assert part(client, "none")[0] == 404
+        assert part(client, "a", "bytes=4-")[::2] == (416, "bytes */4")
+        assert part(client, "a", verb="HEAD") == (200, b"", None, "4")
+        assert part(client, "a", "") == (200, b"\x00\xff\x80\x01", None, "4")
+
+
+def test_parts_for_a_user_who_may_not(clean_redis):
+    """One of the commands is refused, and with it the transaction."""
+    clean_redis.client.execute_command("ACL SETUSER", "part", "on", "nopass", "~*", "+@all", "-getrange")
+    clean_redis.client.set("a", "abcd")
+    client = redis.Redis(unix_socket_path=clean_redis.path, username="part", password="x")
+    assert part(client, "a")[0] == 403
+    assert part(client, "a", verb="HEAD") == (200, b"", None, "4")
+    assert ask(client, "GET", "GET/a/") == (200, "abcd")
+    client.close()
+    clean_redis.client.execute_command("ACL DELUSER", "part")
+
+
 def test_callbacks_do_not_matter(clean_redis):
     client = redis.Redis(unix_socket_path=clean_redis.path)
     client.set_response_callback("GET", lambda reply, **_: b"something else")
@@ -98,6 +147,9 @@ def test_fakeredis(decode):
     client = fakeredis.FakeRedis(decode_responses=decode)
     assert [ask(client, *request) for request in ROUND] == WANTED
     assert ask_async(lambda: fakeredis.FakeAsyncRedis(decode_responses=decode), *ROUND) == WANTED
+    client.set("part", "abcd")
+    assert part(client, "part") == (206, b"bc", "bytes 1-2/4", "2")
+    assert part(client, "part", verb="HEAD") == (200, b"", None, "4")
 
 
 def test_steps_of_a_tenant(clean_redis):
@@ -229,6 +281,10 @@ def test_cluster(cluster_port):
     assert ask_async(lambda: redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster_port),
                      ("GET", "GET/a/", None), ("GET", "GET/b/", None), ("GET", "LLEN/c/", None), ("GET", "KEYS/", None),
                      ("GET", "PING/", None)) == [(200, "a"), (200, "b"), (400, "redis_error"), (400, "redis_error"), (200, True)]
+    for name in ("a", "b", "c"):
+        client.set(name, f"{name}123")
+        for either in (client, lambda: redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster_port)):
+            assert part(either, name, "bytes=0-1") == (206, f"{name}1".encode(), "bytes 0-1/4", "2")
     client.close()
 
 
@@ -243,7 +299,32 @@ def test_moved_slots_are_followed(cluster_port):
     assert ask(client, "POST", f"INCR/{far}/", {}) == (200, 1)
     assert client.get(far) == b"1"
     assert ask(client, "POST", f"INCR/{far}/", {}) == (200, 2)
+    for slot in range(8192, 16384):
+        slots[slot] = slots[0]
+    assert part(client, far, "bytes=0-0") == (206, b"2", "bytes 0-0/1", "1")
     client.close()
+
+
+def test_a_slot_on_its_way(cluster_port):
+    """Redis says ASK for what has moved already: the call is done there, once, a transaction too."""
+    client = redis.RedisCluster(host="127.0.0.1", port=cluster_port)
+    name = next(name for name in "abcdefgh" if client.keyslot(name) > 8191)
+    slot = client.keyslot(name)
+    client.delete(name)
+    there, here = (client.get_redis_connection(client.nodes_manager.slots_cache[n][0]) for n in (0, 16383))
+    ids = [node.execute_command("CLUSTER MYID") for node in (there, here)]
+    there.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[1])
+    here.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[0])
+    try:
+        assert ask(client, "POST", f"SET/{name}/", {"value": "abc"}) == (200, True)
+        make = lambda: redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster_port)  # noqa: E731
+        for either in (client, make):
+            assert part(either, name, "bytes=1-") == (206, b"bc", "bytes 1-2/3", "2")
+        assert ask_async(make, ("GET", f"GET/{name}/", None), ("POST", f"APPEND/{name}/", {"value": "d"})) == [(200, "abc"), (200, 4)]
+    finally:
+        for node in (there, here):
+            node.execute_command("CLUSTER SETSLOT", slot, "STABLE")
+        client.close()
 
 
 def test_sentinel(tmp_path):

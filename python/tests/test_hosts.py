@@ -82,13 +82,58 @@ def test_values_as_they_are(host, clean_redis):
     value = bytes(range(256))
     assert host.request("PUT", "/SET/a/?ex=100", value, headers={"Content-Type": "text/plain"}).data is True
     assert clean_redis.client.get("a") == value
-    raw = {"Lark-Values": "raw", "Range": "bytes=0-1"}  # a Range may be ignored
+    raw = {"Lark-Values": "raw"}
     answer = host.get("/GET/a/", headers=raw)
     assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, value, "application/octet-stream")
-    head = host.request("HEAD", "/GET/a/", headers=raw)
-    assert (head.status, head.headers["Content-Length"]) == (200, "256")
+    assert answer.headers["Accept-Ranges"] == "bytes" and "Content-Range" not in answer.headers
     none = host.get("/GET/none/", headers=raw)
     assert (none.status, none.error[0], none.headers["Content-Type"]) == (404, "no_value", "application/json")
+    clean_redis.client.rpush("l", value)
+    other = host.get("/LINDEX/l/0/", headers={**raw, "Range": "bytes=0-1"})
+    assert (other.status, other.body) == (200, value) and "Accept-Ranges" not in other.headers
+
+
+@pytest.mark.parametrize("asked, status, first, last", [
+    ("bytes=0-1", 206, 0, 1), ("bytes=100-", 206, 100, 255), ("bytes=-6", 206, 250, 255), ("bytes=-1000", 206, 0, 255),
+    ("bytes=255-999", 206, 255, 255), ("bytes=256-", 416, None, None), ("bytes=-0", 416, None, None),
+    ("bytes=0-1,3-4", 200, 0, 255), ("lines=0-1", 200, 0, 255), ("bytes=5-4", 200, 0, 255)])
+def test_parts_of_a_value(host, clean_redis, asked, status, first, last):
+    value = bytes(range(256))
+    clean_redis.client.set("a", value)
+    answer = host.get("/GET/a/", headers={"Lark-Values": "raw", "Range": asked})
+    assert answer.status == status, answer
+    if status == 416:
+        assert answer.error[0] == "range_not_satisfiable" and answer.headers["Content-Range"] == "bytes */256"
+        return
+    assert answer.body == value[first : last + 1]
+    assert answer.headers.get("Content-Range") == (f"bytes {first}-{last}/256" if status == 206 else None)
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+
+
+def test_parts_that_cannot_be(host, clean_redis):
+    raw = {"Lark-Values": "raw", "Range": "bytes=0-1"}
+    clean_redis.client.rpush("l", "x")
+    clean_redis.client.set("empty", "")
+    none, list_, empty = (host.get(f"/GET/{key}/", headers=raw) for key in ("none", "l", "empty"))
+    assert (none.status, none.error[0]) == (404, "no_value")
+    assert (list_.status, list_.error[0]) == (400, "redis_error") and "WRONGTYPE" in list_.error[1]
+    assert (empty.status, empty.headers["Content-Range"]) == (416, "bytes */0")
+    clean_redis.client.set("a", "abc")
+    answer = host.get("/GET/a/", headers={**raw, "If-Range": '"x"'})
+    assert (answer.status, answer.body) == (200, b"abc")
+
+
+def test_the_head_of_a_value_reads_its_length_alone(host, clean_redis):
+    clean_redis.client.set("a", "x" * 1000)
+    clean_redis.client.config_resetstat()
+    head = host.request("HEAD", "/GET/a/", headers={"Lark-Values": "raw", "Range": "bytes=0-1"})
+    assert (head.status, head.headers["Content-Length"], head.headers["Accept-Ranges"]) == (200, "1000", "bytes")
+    assert "Content-Range" not in head.headers
+    commands = clean_redis.client.info("commandstats")
+    assert commands["cmdstat_strlen"]["calls"] == 1 and "cmdstat_get" not in commands
+    none = host.request("HEAD", "/GET/none/", headers={"Lark-Values": "raw"})
+    assert none.status == 404
 
 
 def test_head_and_options(host, clean_redis):

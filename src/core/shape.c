@@ -96,6 +96,7 @@ bool lark__shape_accepts(const struct lark_reply *reply, enum lark_resp_type typ
 enum lark_resp_type lark_reply_text_type(const struct lark_reply *reply, unsigned depth)
 {
     uint16_t kinds = accepted[reply->plan->reply];
+    if (reply->plan->n_commands > 1) return depth == 0 ? LARK_RESP_SIMPLE : LARK_RESP_BULK; /* OK, QUEUED */
     bool status = depth == 0 && !lark__steps_active(reply) && (kinds & KIND(SIMPLE)) && !(kinds & KIND(BULK));
     return status ? LARK_RESP_SIMPLE : LARK_RESP_BULK;
 }

@@ -323,18 +323,26 @@ static void test_text_type(void **state)
         const char *verb, *target;
         unsigned depth;
         enum lark_resp_type type;
+        const char *values;
     } cases[] = {
-        {"GET", "/api/0/PING/", 0, LARK_RESP_SIMPLE},       {"GET", "/api/0/TYPE/a/", 0, LARK_RESP_SIMPLE},
-        {"GET", "/api/0/GET/a/", 0, LARK_RESP_BULK},        {"GET", "/api/0/LRANGE/a/0/1/", 1, LARK_RESP_BULK},
-        {"GET", "/api/0/CLIENT/LIST/", 0, LARK_RESP_BULK},  {"GET", "/api/0/DEBUG/OBJECT/a/", 0, LARK_RESP_SIMPLE},
-        {"DELETE", "/api/0/FLUSHDB/", 0, LARK_RESP_SIMPLE},
+        {"GET", "/api/0/PING/", 0, LARK_RESP_SIMPLE, "json"},
+        {"GET", "/api/0/TYPE/a/", 0, LARK_RESP_SIMPLE, "json"},
+        {"GET", "/api/0/GET/a/", 0, LARK_RESP_BULK, "json"},
+        {"GET", "/api/0/LRANGE/a/0/1/", 1, LARK_RESP_BULK, "json"},
+        {"GET", "/api/0/CLIENT/LIST/", 0, LARK_RESP_BULK, "json"},
+        {"GET", "/api/0/DEBUG/OBJECT/a/", 0, LARK_RESP_SIMPLE, "json"},
+        {"DELETE", "/api/0/FLUSHDB/", 0, LARK_RESP_SIMPLE, "json"},
+        {"GET", "/api/0/GET/a/", 0, LARK_RESP_BULK, "raw"},
+        {"HEAD", "/api/0/GET/a/", 0, LARK_RESP_SIMPLE, "raw"}, /* OK and QUEUED of a transaction */
+        {"HEAD", "/api/0/GET/a/", 1, LARK_RESP_BULK, "raw"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct test_call call;
         struct lark_reply reply;
         struct lark_buf out;
-        json_t *row = json_pack("{s:s, s:s}", "verb", cases[i].verb, "target", cases[i].target);
+        json_t *row =
+            json_pack("{s:s, s:s, s:s}", "verb", cases[i].verb, "target", cases[i].target, "values", cases[i].values);
         assert_int_equal(call_begin(&call, row, (struct test_way){-1, -1, NO_FAILURE}), LARK_OK);
         lark_buf_init(&out, &call.mem.mem, 4096, NULL, 0);
         lark_reply_init(&reply, &call.plan, &call.mem.mem, &out);

@@ -7,7 +7,7 @@ from typing import Any
 import redis.asyncio
 from redis import exceptions
 
-from . import _core, cluster, failures
+from . import _core, cluster, failures, sync
 
 
 async def run(client: Any, call: _core.Call, resp: bytes) -> None:
@@ -35,9 +35,10 @@ async def run(client: Any, call: _core.Call, resp: bytes) -> None:
 
 
 async def _talk(connection: Any, call: _core.Call, resp: bytes | None) -> None:
-    while resp is not None:
+    while not call.answered:
         try:
-            await connection.send_packed_command([resp], check_health=False)
+            if resp is not None:
+                await connection.send_packed_command([resp], check_health=False)
             reply = await _read(connection, call.block_ms)
         except exceptions.RedisError as error:
             text = failures.reply_text(error)
@@ -50,6 +51,8 @@ async def _talk(connection: Any, call: _core.Call, resp: bytes | None) -> None:
             raise
         else:
             resp = call.feed(reply)
+    if call.awaited > 0:
+        await connection.disconnect(nowait=True)
 
 
 async def _read(connection: Any, block_ms: int) -> Any:
@@ -108,7 +111,7 @@ async def _run_cluster(client: Any, call: _core.Call, resp: bytes) -> None:
         failures.refuse(call, error)
         return
     key = cluster.node_key(call, resp)
-    node, step, tries = None, resp, 0
+    node, asking, tries = None, False, 0
     while not call.answered:
         tries += 1
         if tries > 5:
@@ -117,25 +120,53 @@ async def _run_cluster(client: Any, call: _core.Call, resp: bytes) -> None:
         try:
             if node is None:
                 node = client.get_node_from_key(key) if key is not None else client.get_default_node()
-            step = await _on_node(node, call, step)
-        except exceptions.MovedError as error:
-            await client.nodes_manager.initialize()
-            node = client.get_node(host=error.host, port=error.port)
-        except exceptions.AskError as error:
-            node = client.get_node(host=error.host, port=error.port)
-            await node.execute_command(b"ASKING")
+            redirect = await _on_node(node, call, resp, asking)
+            if redirect is None:
+                return
+            asking = not isinstance(redirect, exceptions.MovedError)
+            if not asking:
+                await client.nodes_manager.initialize()
+            node = client.get_node(host=redirect.host, port=redirect.port)
         except (exceptions.RedisError, exceptions.RedisClusterException) as error:
             text = failures.reply_text(error)
             if text is not None:
                 call.feed_error(text)
             elif failures.may_repeat(call, error, tries):
                 call.again()
-                step = resp
             else:
                 failures.lose(call, error)
 
 
-async def _on_node(node: Any, call: _core.Call, step: bytes) -> bytes:
-    # a command word as bytes has no response callback; a connection of a node is its own to take
-    reply = await node.execute_command(*_core.commands(step)[0], NEVER_DECODE=True)
-    return call.feed(reply) or b""
+async def _on_node(node: Any, call: _core.Call, resp: bytes, asking: bool) -> exceptions.AskError | None:
+    """Where the call is to go instead. RedisError: no connection, or it broke."""
+    connection = node.acquire_connection()
+    try:
+        await connection.connect()
+        await connection.send_packed_command([sync.ASKING, resp] if asking else [resp], check_health=False)
+        if asking:
+            await _read(connection, 0)
+        replies = [await _reply(connection, call) for _ in range(call.awaited)]
+        redirect = cluster.redirect_of(replies)
+        if redirect is None:
+            await _talk(connection, call, cluster.feed(call, replies))
+        return redirect
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        if call.lane == "private" or call.error == _core.PROTOCOL:
+            await connection.disconnect(nowait=True)
+        if hasattr(node, "release"):
+            node.release(connection)
+        else:  # redis-py before 6.4
+            node._free.append(connection)
+
+
+async def _reply(connection: Any, call: _core.Call) -> Any:
+    """As cluster's."""
+    try:
+        return await _read(connection, call.block_ms)
+    except exceptions.RedisError as error:
+        if failures.reply_text(error) is None:
+            raise
+        return error

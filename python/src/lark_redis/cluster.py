@@ -62,35 +62,59 @@ def _on_node(
                 connection.send_packed_command([sync.ASKING], check_health=False)
                 connection.read_response(disable_decoding=True)
             connection.send_packed_command([resp], check_health=False)
-            first = sync._read(connection, call.block_ms)
-        except exceptions.AskError as redirect:  # MovedError is one
-            return redirect
+            replies = [_reply(connection, call) for _ in range(call.awaited)]
         except exceptions.RedisError as error:
-            _failed(connection, call, error, tries)
+            connection.disconnect()
+            _failed(call, error, tries)
         except BaseException:
             connection.disconnect()
             raise
         else:
-            _finish(connection, call, first)
+            redirect = redirect_of(replies)
+            if redirect is not None:
+                return redirect
+            _finish(connection, call, replies)
         finally:
             sync._give_back(single, connection, call)
     return None
 
 
-def _finish(connection: Any, call: _core.Call, first: Any) -> None:
+def _reply(connection: Any, call: _core.Call) -> Any:
+    """A reply; an exception for an error of Redis'."""
     try:
-        sync.talk(connection, call, call.feed(first))
+        return sync._read(connection, call.block_ms)
+    except exceptions.RedisError as error:
+        if failures.reply_text(error) is None:
+            raise
+        return error
+
+
+def redirect_of(replies: list[Any]) -> exceptions.AskError | None:
+    """Of a transaction each command is redirected, and nothing is done."""
+    return next((reply for reply in replies if isinstance(reply, exceptions.AskError)), None)  # MovedError is one
+
+
+def feed(call: _core.Call, replies: list[Any]) -> bytes | None:
+    """The next step, if any."""
+    step = None
+    for reply in replies:
+        text = failures.reply_text(reply) if isinstance(reply, exceptions.RedisError) else None
+        step = call.feed(reply) if text is None else call.feed_error(text)
+    return step
+
+
+def _finish(connection: Any, call: _core.Call, replies: list[Any]) -> None:
+    try:
+        sync.talk(connection, call, feed(call, replies))
     except exceptions.RedisError as error:
         failures.lose(call, error)
 
 
-def _failed(connection: Any, call: _core.Call, error: exceptions.RedisError, tries: int) -> None:
+def _failed(call: _core.Call, error: exceptions.RedisError, tries: int) -> None:
     text = failures.reply_text(error)
     if text is not None:
         call.feed_error(text)
-        return
-    connection.disconnect()
-    if failures.may_repeat(call, error, tries):
+    elif failures.may_repeat(call, error, tries):
         call.again()
     else:
         failures.lose(call, error)

@@ -135,7 +135,7 @@ def _view(prefix: str) -> Response:
         answer = answer_of(call)
     else:
         answer = gates.handle(gate, asked, mount, wsgi.reader(environ, asked), _run)
-    return Response(answer.body, answer.status, answer.headers)
+    return Response([answer.body], answer.status, answer.headers)
 
 
 def _record(state: BlueprintSetupState) -> None:

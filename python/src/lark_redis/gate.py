@@ -158,11 +158,15 @@ class Gate:
                 self._configs[mount] = config
         return config
 
-    def begin(self, request: Request, mount: bytes) -> _core.Call:
-        """The call of a request, after the checks against browsers."""
+    def begin(self, request: Request, mount: bytes, several: bool = True) -> _core.Call:
+        """The call of a request, after the checks against browsers. several: may it take several commands, sent in one go?
+        Else the bytes of a value are answered whole, whatever Range is asked."""
         values = request.headers.get("lark-values", "")
         seed = secrets.randbits(64) if self.prefix_getter or self.authenticate else 0
-        call = _core.Call(self.config(mount), request.verb, request.target, values.encode("latin-1", "replace"), seed)
+        # an If-Range cannot be met: no answer has a validator
+        part = request.headers.get("range", "") if "if-range" not in request.headers else ""
+        call = _core.Call(self.config(mount), request.verb, request.target, values.encode("latin-1", "replace"), seed,
+                          part.encode("latin-1", "replace") if several else None)
         refused = refusal(request, self.hosts)
         if refused is not None:
             call.fail(*refused)

@@ -50,9 +50,12 @@ def _challenge(call: _core.Call, identified: bool, basic: bool) -> str | None:
 
 def answer_of(call: _core.Call, identified: bool = False, request: Request | None = None) -> Answer:
     """identified: the caller has said who they are, by credentials; request: that credentials may have come with."""
-    body = call.body
     kind = "application/octet-stream" if call.is_bytes else "application/json"
-    headers = [("Content-Type", kind), *ALWAYS, ("Content-Length", str(len(body)))]
+    headers = [("Content-Type", kind), *ALWAYS, ("Content-Length", str(call.length))]
+    if call.accepts_ranges:
+        headers.append(("Accept-Ranges", "bytes"))
+    if call.content_range is not None:
+        headers.append(("Content-Range", call.content_range))
     if call.allow is not None:
         headers.append(("Allow", call.allow))
     if call.retry_after:
@@ -61,7 +64,7 @@ def answer_of(call: _core.Call, identified: bool = False, request: Request | Non
     challenge = _challenge(call, identified, basic)
     if challenge is not None:
         headers.append(("WWW-Authenticate", challenge))
-    return Answer(call.status, headers, body)
+    return Answer(call.status, headers, call.body)
 
 
 # --- the raw target --------------------------------------------------------------------------------------------------

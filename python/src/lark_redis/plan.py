@@ -46,7 +46,7 @@ class Plan:
 
 def plan(request: Request, gate: Gate, body: bytes = b"", mount: str = "") -> Plan:
     """What to send to Redis for a request; or, without a command, its answer."""
-    call = gate.begin(request, mount.encode())
+    call = gate.begin(request, mount.encode(), several=False)
     packed = None
     identified = not call.answered and gate.route(call, request, body)
     if not call.answered:

@@ -43,10 +43,12 @@ def run(client: Any, call: _core.Call, resp: bytes) -> None:
 
 
 def talk(connection: Any, call: _core.Call, resp: bytes | None) -> None:
-    """All steps of a call on one connection. RedisError: it broke; it is closed then, so that nobody gets the reply."""
-    while resp is not None:
+    """All steps of a call on one connection; resp None: further replies come. RedisError: it broke; it is closed then, so
+    that nobody gets the reply."""
+    while not call.answered:
         try:
-            connection.send_packed_command([resp], check_health=False)
+            if resp is not None:
+                connection.send_packed_command([resp], check_health=False)
             reply = _read(connection, call.block_ms)
         except exceptions.RedisError as error:
             text = failures.reply_text(error)
@@ -59,6 +61,8 @@ def talk(connection: Any, call: _core.Call, resp: bytes | None) -> None:
             raise
         else:
             resp = call.feed(reply)
+    if call.awaited > 0:  # of several replies the last ones mattered no more
+        connection.disconnect()
 
 
 def _read(connection: Any, block_ms: int) -> Any:
