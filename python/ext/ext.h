@@ -16,7 +16,7 @@
 struct config_object {
     PyObject_HEAD struct lark_config config;
     struct lark_config several; /* the same, for hosts that send several commands in one go */
-    PyObject *mount; /* bytes that config.mount borrows */
+    PyObject *mount;            /* bytes that config.mount borrows */
 };
 
 /* What a caller may call. */
