@@ -52,16 +52,16 @@ def bars(results):
 
 
 def table(results, told):
-    lines = ["| | gateway | CPU µs a request | requests/s | p50 ms | p99 ms | core busy |",
-             "|---|---|--:|--:|--:|--:|--:|"]
+    lines = ["| | gateway | CPU µs a request | requests/s | p50 ms | p99 ms | core busy | load's core |",
+             "|---|---|--:|--:|--:|--:|--:|--:|"]
     for case in results["cases"]:
         for name, runs in results["runs"][case["name"]].items() if case["told"] == told else ():
             def column(figure, form, scale=1):
                 values = [run[figure] * scale for run in runs if run[figure] is not None]
                 return spread(values, form) if values else "–"
-            busy = statistics.median(run["busy"] for run in runs)
+            busy, load_busy = (statistics.median(run[name] for run in runs) for name in ("busy", "load_busy"))
             lines.append(f"| {case['about']} | {name} | {column('cpu_us', ',.2f')} | {column('rps', ',.0f')} | "
-                         f"{column('p50_us', '.2f', 0.001)} | {column('p99_us', '.2f', 0.001)} | {busy:.0%} |")
+                         f"{column('p50_us', '.2f', 0.001)} | {column('p99_us', '.2f', 0.001)} | {busy:.0%} | {load_busy:.0%} |")
     return lines if len(lines) > 2 else []
 
 
@@ -134,7 +134,7 @@ def python_table(results):
 
 def raw(results):
     """One line a run, in the order of the columns."""
-    columns = ["cpu_us", "rps", "p50_us", "p99_us", "busy"]
+    columns = ["cpu_us", "rps", "p50_us", "p99_us", "busy", "load_busy"]
     lines = ["{", f'"columns": {json.dumps(columns)},', '"runs": {']
     for case, gateways in results["runs"].items():
         for name, runs in gateways.items():
@@ -189,7 +189,8 @@ def write(results, folder):
         "", "![Gateway CPU a request](results.svg)", "",
         "Medians of the rounds (smallest–largest). A ratio is taken within a round, of two runs side by side in time.",
         "", *ratio_table(results), "", *(f"- {line}" for line in bar_lines(results)), "", *table(results, told=False), "",
-        "*core busy*: of the gateway's core. Below 100%, the load, Redis or other programs limited the requests per second.",
+        "*core busy*: of the gateway's core; *load's core*: where the load and Redis are. Which of both is at its end limits the",
+        "requests per second.",
         *told_parts(results), "", "## How", "", f"`{results['command'].strip()}` on {results['date']}: {how}", "",
         HOW, *(f"- {one['name']}: {one['about']}" for one in results["gateways"]),
         "", "| machine | |", "|---|---|", *(f"| {key} | {value} |" for key, value in results["machine"].items()),

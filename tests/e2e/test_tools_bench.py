@@ -76,7 +76,8 @@ def made_up(told=True, cpu_us={"lark": 10, "webdis": 60, "return-200": 9, "retur
     shown = [case for case in CASES if told or not case.told]
 
     def one(name, i):
-        return {"cpu_us": cpu_us.get(name, 10) + i / 10, "rps": 1e6 / cpu_us.get(name, 10), "p50_us": 100, "p99_us": None, "busy": 1}
+        return {"cpu_us": cpu_us.get(name, 10) + i / 10, "rps": 1e6 / cpu_us.get(name, 10), "p50_us": 100, "p99_us": None, "busy": 1,
+                "load_busy": 0.5}
 
     found = {"cases": [{"name": case.name, "about": case.about, "told": case.told} for case in shown],
              "runs": {case.name: {name: [one(name, i) for i in range(rounds)] for name in case.gateways} for case in shown},
