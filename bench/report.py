@@ -190,7 +190,7 @@ def write(results, folder):
         "Medians of the rounds (smallest–largest). A ratio is taken within a round, of two runs side by side in time.",
         "", *ratio_table(results), "", *(f"- {line}" for line in bar_lines(results)), "", *table(results, told=False), "",
         "*core busy*: of the gateway's core; *load's core*: where the load and Redis are. Which of both is at its end limits the",
-        "requests per second.",
+        "requests per second.", *(line for failure in results["failed"] for line in ("", f"**Without numbers**: {failure}")),
         *told_parts(results), "", "## How", "", f"`{results['command'].strip()}` on {results['date']}: {how}", "",
         HOW, *(f"- {one['name']}: {one['about']}" for one in results["gateways"]),
         "", "| machine | |", "|---|---|", *(f"| {key} | {value} |" for key, value in results["machine"].items()),

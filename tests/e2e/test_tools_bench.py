@@ -81,7 +81,7 @@ def made_up(told=True, cpu_us={"lark": 10, "webdis": 60, "return-200": 9, "retur
 
     found = {"cases": [{"name": case.name, "about": case.about, "told": case.told} for case in shown],
              "runs": {case.name: {name: [one(name, i) for i in range(rounds)] for name in case.gateways} for case in shown},
-             "gateways": [{"name": "lark", "about": "lark serve"}], "machine": {"kernel": "6.1"}, "date": "2026-01-01", "rounds": rounds,
+             "gateways": [{"name": "lark", "about": "lark serve"}], "failed": [], "machine": {"kernel": "6.1"}, "date": "2026-01-01", "rounds": rounds,
              "seconds": 2, "command": "tools/bench --all"}
     if told:
         found["idle"] = {"connections": 10000, "bytes": {name: [300.0, 310.0, 305.0] for name in cases.COMPARED}}
@@ -111,6 +111,16 @@ def test_a_short_report_names_what_it_leaves_out(tmp_path):
     report.write(made_up(told=False), tmp_path)
     text = (tmp_path / "RESULTS.md").read_text()
     assert "ARGS=--all" in text and "curves.svg" not in text and not (tmp_path / "curves.svg").exists()
+
+
+def test_a_gateway_that_failed_has_no_numbers(tmp_path):
+    results = made_up()
+    del results["runs"]["get_10m"]["webdis"]
+    results["failed"].append("webdis, get_10m: wrk met errors: 1")
+    report.write(results, tmp_path)
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "**Without numbers**: webdis, get_10m: wrk met errors: 1" in text
+    assert "| GET of 10 MB, 4 connections | lark | " in text and "| GET of 10 MB, 4 connections | webdis | " not in text
 
 
 def test_a_bar_that_is_missed_is_told_and_counted(capsys):
