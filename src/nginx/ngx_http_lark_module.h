@@ -39,6 +39,7 @@
 /* Most requests fit in these, and then cost no allocation. */
 #define NGX_HTTP_LARK_ARENA_BLOCK 768
 #define NGX_HTTP_LARK_OUT_BLOCK 384
+#define NGX_HTTP_LARK_CACHE_LINE 64
 /* Such blocks are kept for the next requests, which finds them in the cache of the processor; not in a sanitizer's build,
  * which would not see that one is used too long. */
 #ifdef __SANITIZE_ADDRESS__

@@ -232,6 +232,10 @@ LARK_MUST_USE enum lark_status lark_conn_expire(struct lark_conn *conn, uint64_t
 /* lark_conn_lose - the stream ended: every call is told, the connection is closed and may be opened again. */
 void lark_conn_lose(struct lark_conn *conn);
 
+/* lark_conn_soon - the ctx of the call whose reply comes i places behind the next one; NULL: there is none, or its callback is
+ * another than fn. For hosts that bring its memory into the cache before its turn. */
+void *lark_conn_soon(const struct lark_conn *conn, size_t i, lark_call_fn fn);
+
 /* lark_conn_awaited - replies still to come, tombstones counted. */
 size_t lark_conn_awaited(const struct lark_conn *conn);
 

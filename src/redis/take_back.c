@@ -40,6 +40,15 @@ size_t lark_conn_awaited(const struct lark_conn *conn)
     return conn->ring_len;
 }
 
+void *lark_conn_soon(const struct lark_conn *conn, size_t i, lark_call_fn fn)
+{
+    if (i >= conn->ring_len) {
+        return NULL;
+    }
+    const struct lark_conn_entry *entry = lark__conn_entry_at(conn, i);
+    return entry->fn == fn ? entry->ctx : NULL;
+}
+
 int64_t lark_conn_number(const struct lark_conn *conn)
 {
     return conn->number;

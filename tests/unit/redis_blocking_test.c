@@ -378,6 +378,34 @@ static void test_connection_refused(void **state)
     assert_int_equal(told, LARK_E_AWAY);
 }
 
+static void other(void *ctx, enum lark_status status)
+{
+    (void)ctx;
+    (void)status;
+}
+
+/* Whose reply comes next, and after it: not that of a call that left, nor a callback of another kind. */
+static void test_soon(void **state)
+{
+    struct lark_call ping = {.fn = other, .ctx = &told, .deadline_ms = 9000};
+    uint64_t ping_ticket;
+    (void)state;
+    open_blocked();
+    assert_int_equal(lark_conn_ping(&conn, &ping, &ping_ticket), LARK_OK);
+    ping.fn = on_reply;
+    ping.ctx = &n_told;
+    assert_int_equal(lark_conn_ping(&conn, &ping, &ping_ticket), LARK_OK);
+    assert_null(lark_conn_soon(&conn, 1, on_reply));
+    assert_ptr_equal(lark_conn_soon(&conn, 1, other), &told);
+    assert_ptr_equal(lark_conn_soon(&conn, 2, on_reply), &n_told);
+    assert_null(lark_conn_soon(&conn, 3, on_reply));
+    written("*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n");
+    feed("*-1\r\n+PONG\r\n");
+    assert_ptr_equal(lark_conn_soon(&conn, 0, on_reply), &n_told);
+    lark_conn_cancel(&conn, ping_ticket);
+    assert_null(lark_conn_soon(&conn, 0, on_reply));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -397,6 +425,7 @@ int main(void)
         TEST(test_probe),
         TEST(test_connection_refused),
         TEST(test_answered_early),
+        TEST(test_soon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
