@@ -61,8 +61,6 @@ struct lark_json {
     const char *error;
     uint32_t object_serial;
     uint32_t stack[LARK_JSON_DEPTH_MAX]; /* serial of the object, 0 for an array */
-    uint32_t code_point;                 /* of the escape being read */
-    uint32_t high_surrogate;
     unsigned depth;
     unsigned max_depth;
     uint8_t state;
@@ -70,7 +68,8 @@ struct lark_json {
     uint8_t utf8_need;
     uint8_t utf8_low;
     uint8_t utf8_high;
-    uint8_t escape_digits;
+    uint8_t escape[12]; /* one that is cut, as far as it has come */
+    uint8_t escape_len;
     bool in_name;
     bool started; /* the current token has given a piece */
     bool failed;

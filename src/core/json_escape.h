@@ -4,14 +4,18 @@
 
 #include "num.h"
 
-/* What the letter behind a backslash means, or 0: none that is known, or u. */
-uint8_t lark__escape_letter(uint8_t letter);
+/* The most bytes of one: a pair of surrogates. */
+#define LARK__ESCAPE_MAX 12
 
-/* One hexadecimal digit. return: its value, or -1 */
-int lark__hex_digit(uint8_t c);
+struct lark__escape {
+    uint8_t bytes[4]; /* what is meant, in UTF-8 */
+    size_t len;
+    size_t taken;    /* bytes of the text */
+    const char *bad; /* LARK_E_BAD_JSON: what is wrong with the first byte that is */
+};
 
-/* An escape that stands whole at text's beginning, of a pair of surrogates both. out: its 1..4 bytes of UTF-8.
- * return: bytes of text, or 0: it is cut, or not well formed */
-size_t lark__escape_whole(struct lark_slice text, uint8_t out[4], size_t *out_len);
+/* lark__escape_read - the escape that text begins with, both of a pair of surrogates.
+ * return: LARK_OK | LARK_MORE (it is cut: no byte that is there is wrong) | LARK_E_BAD_JSON */
+enum lark_status lark__escape_read(struct lark_slice text, struct lark__escape *out);
 
 #endif

@@ -16,9 +16,6 @@ enum state {
     IN_STRING,
     IN_UTF8, /* continuation bytes of a character */
     IN_ESCAPE,
-    IN_UNICODE,
-    IN_LOW_BACKSLASH, /* after a high surrogate */
-    IN_LOW_U,
     IN_TRUE,
     IN_FALSE,
     IN_NULL,
@@ -333,12 +330,10 @@ static enum lark_status emit_joined(struct lark_json *json, struct joined *joine
 static enum lark_status join(struct lark_json *json, struct joined *joined, struct lark_slice data, size_t *from,
                              size_t *at)
 {
-    uint8_t bytes[4];
-    size_t len;
+    struct lark__escape escape;
     size_t run = *at - *from;
-    size_t taken = run > JOINED_RUN ? 0 : lark__escape_whole(lark__from(data, *at), bytes, &len);
-    if (taken == 0) return LARK_MORE;
-    if (joined->len > JOINED_BYTES - JOINED_RUN - sizeof bytes) {
+    if (run > JOINED_RUN || lark__escape_read(lark__from(data, *at), &escape) != LARK_OK) return LARK_MORE;
+    if (joined->len > JOINED_BYTES - JOINED_RUN - sizeof escape.bytes) {
         enum lark_status status = emit_joined(json, joined, *from);
         if (status != LARK_OK) return status;
     }
@@ -348,9 +343,9 @@ static enum lark_status join(struct lark_json *json, struct joined *joined, stru
     } else {
         memcpy(to, data.p + *from, run);
     }
-    memcpy(to + run, bytes, sizeof bytes);
-    joined->len += run + len;
-    *at += taken;
+    memcpy(to + run, escape.bytes, sizeof escape.bytes);
+    joined->len += run + escape.len;
+    *at += escape.taken;
     *from = *at;
     return LARK_OK;
 }
@@ -363,6 +358,8 @@ static enum lark_status end_run(struct lark_json *json, struct lark_slice data, 
         (*at)++;
         if (data.p[*at - 1] == '"') return end_text(json, run, *at);
         json->state = IN_ESCAPE;
+        json->escape[0] = '\\';
+        json->escape_len = 1;
     }
     return run.len > 0 ? emit_piece(json, text_type(json), run, false, *at) : LARK_OK;
 }
@@ -390,61 +387,16 @@ static enum lark_status string_run(struct lark_json *json, struct lark_slice dat
     }
 }
 
-static enum lark_status emit_code_point(struct lark_json *json, uint32_t code_point, size_t at)
-{
-    uint8_t bytes[4];
-    size_t len = lark__utf8_encode(code_point, bytes);
-    json->state = IN_STRING;
-    return emit_piece(json, text_type(json), lark__slice(bytes, len), false, at);
-}
-
+/* One more byte of an escape that did not stand whole where the run before it ended. */
 static enum lark_status escape(struct lark_json *json, uint8_t c, size_t at)
 {
-    if (c == 'u') {
-        json->state = IN_UNICODE;
-        json->escape_digits = 0;
-        json->code_point = 0;
-        return LARK_OK;
-    }
-    uint8_t meant = lark__escape_letter(c);
-    return meant != 0 ? emit_code_point(json, meant, at + 1) : fail(json, at, "an unknown escape");
-}
-
-static enum lark_status end_unicode(struct lark_json *json, size_t at)
-{
-    uint32_t unit = json->code_point;
-    bool low = unit >= 0xdc00 && unit <= 0xdfff;
-    if (json->high_surrogate != 0) {
-        if (!low) return fail(json, at, "a lone surrogate");
-        uint32_t high = json->high_surrogate;
-        json->high_surrogate = 0;
-        return emit_code_point(json, 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00), at + 1);
-    }
-    if (low) return fail(json, at, "a lone surrogate");
-    if (unit >= 0xd800 && unit <= 0xdbff) {
-        json->high_surrogate = unit;
-        json->state = IN_LOW_BACKSLASH;
-        return LARK_OK;
-    }
-    return emit_code_point(json, unit, at + 1);
-}
-
-static enum lark_status unicode(struct lark_json *json, uint8_t c, size_t at)
-{
-    int digit = lark__hex_digit(c);
-    if (digit < 0) return fail(json, at, "expected four hexadecimal digits");
-    json->code_point = json->code_point << 4 | (uint32_t)digit;
-    return ++json->escape_digits == 4 ? end_unicode(json, at) : LARK_OK;
-}
-
-static enum lark_status low_surrogate(struct lark_json *json, uint8_t c, size_t at)
-{
-    bool backslash = json->state == IN_LOW_BACKSLASH;
-    if (c != (backslash ? '\\' : 'u')) return fail(json, at, "a lone surrogate");
-    json->state = backslash ? IN_LOW_U : IN_UNICODE;
-    json->escape_digits = 0;
-    json->code_point = 0;
-    return LARK_OK;
+    struct lark__escape read;
+    json->escape[json->escape_len++] = c;
+    enum lark_status status = lark__escape_read(lark__slice(json->escape, json->escape_len), &read);
+    if (status == LARK_MORE) return LARK_OK;
+    if (status != LARK_OK) return fail(json, at, read.bad);
+    json->state = IN_STRING;
+    return emit_piece(json, text_type(json), lark__slice(read.bytes, read.len), false, at + 1);
 }
 
 /* --- literals and numbers -------------------------------------------------------------------------------------- */
@@ -514,9 +466,6 @@ static enum lark_status step(struct lark_json *json, struct lark_slice data, siz
     case IN_STRING:
     case IN_UTF8: return string_run(json, data, at);
     case IN_ESCAPE: (*at)++; return escape(json, data.p[here], here);
-    case IN_UNICODE: (*at)++; return unicode(json, data.p[here], here);
-    case IN_LOW_BACKSLASH:
-    case IN_LOW_U: (*at)++; return low_surrogate(json, data.p[here], here);
     case IN_TRUE:
     case IN_FALSE:
     case IN_NULL: (*at)++; return literal(json, data.p[here], here);
