@@ -120,7 +120,7 @@ static enum lark_status file_append(ngx_http_lark_spool_t *spool, ngx_http_reque
     }
     ssize_t n = ngx_write_file(&spool->file, (u_char *)(uintptr_t)bytes.p, bytes.len, spool->file_last);
     if (n == NGX_ERROR || (size_t)n != bytes.len) {
-        return LARK_E_INTERNAL;
+        return ngx_errno == ENOSPC || ngx_errno == EDQUOT ? LARK_E_SPOOL_FULL : LARK_E_INTERNAL;
     }
     spool->file_last += n;
     *spool_files() += bytes.len;

@@ -1,7 +1,12 @@
 """Values of 100 MB on their way out, and readers who take their time: the worker's memory, and the others."""
 import contextlib
 import hashlib
+import os
+import pathlib
+import shutil
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 
@@ -217,20 +222,61 @@ def test_stalled_reader(record_property):
          f"{busy(median(alone))}", "< 2 times", median(ratios) < 2 or busy(median(alone)))
 
 
+def stalled_three(web):
+    """What readers get who begin when Redis has sent more than there is room for."""
+    seen = []
+    web.redis.client.set("big", "x" * 60 * MB)
+    web.redis.client.rpush("list", *["x" * 100_000] * 600)
+    for target, headers in (("/GET/big/", RAW), ("/GET/big/", None), ("/LRANGE/list/0/-1/", None)):
+        with ask(web, target, headers, 32 * 1024) as connection:
+            time.sleep(1.5)
+            try:
+                answer, _ = http_raw.read_answer(connection)
+                seen.append(f"{answer.status} {answer.error[0]}")
+            except (http_raw.http.client.IncompleteRead, ConnectionError):
+                seen.append("cut")
+        assert web.get("/PING/").status == 200
+    return seen
+
+
 def test_spool_limit(record_property):
     """Before the headers a 502, after them the connection ends: never a part that looks whole."""
-    seen = []
     with serving(http="lark_spool_max 30m;", **SETTINGS) as web:
-        web.redis.client.set("big", "x" * 60 * MB)
-        web.redis.client.rpush("list", *["x" * 100_000] * 600)
-        for target, headers in (("/GET/big/", RAW), ("/GET/big/", None), ("/LRANGE/list/0/-1/", None)):
-            with ask(web, target, headers, 32 * 1024) as connection:
-                time.sleep(1.5)  # what Redis has sent is more than the spool takes
-                try:
-                    answer, _ = http_raw.read_answer(connection)
-                    seen.append(answer.status)
-                except (http_raw.http.client.IncompleteRead, ConnectionError):
-                    seen.append("cut")
-            assert web.get("/PING/").status == 200
-    told(record_property, "60 MB to a stalled reader, lark_spool_max 30m", str(seen), "502 before the headers, cut after",
-         set(seen) <= {502, "cut"})
+        seen = stalled_three(web)
+    told(record_property, "60 MB to a stalled reader, lark_spool_max 30m", ", ".join(seen), "502 before the headers, cut after",
+         set(seen) <= {"502 spool_full", "cut"})
+
+
+@contextlib.contextmanager
+def small_disk(mb):
+    """A file system that is full soon. It needs root, and the right to mount."""
+    folder = tempfile.mkdtemp(prefix="lark-disk-", dir="/tmp")
+    try:
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mb}m,mode=755", "lark-test", folder],
+                                 capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+        try:
+            yield pathlib.Path(folder)
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+    finally:
+        os.rmdir(folder)
+
+
+def test_disk_full(record_property):
+    """There is no room left where large answers and bodies wait: no part looks whole, nothing is half done, the others live."""
+    with small_disk(20) as disk:
+        location = f"{SETTINGS['location']} client_body_temp_path {disk}/body;"
+        with serving(location=location, server=SETTINGS["server"]) as web:
+            web.allowed = "No space left on device"
+            seen = stalled_three(web)
+            until("the room is there again", lambda: shutil.disk_usage(disk).used < MB, 5, 0.01)
+            body = web.request("PUT", "/SET/new/", b"x" * 40 * MB)
+            seen.append(f"a body: {body.status} {body.error[0]}")
+            assert web.redis.client.exists("new") == 0
+            until("the room is there again", lambda: shutil.disk_usage(disk).used < MB, 5, 0.01)
+            assert web.request("PUT", "/SET/new/", b"x" * 10 * MB).data is True
+    told(record_property, "a full disk: three large answers, a body", ", ".join(seen),
+         "502 before the headers, cut after; the body 500, not done",
+         set(seen[:3]) <= {"cut", "502 spool_full"} and seen[3] == "a body: 500 internal")
