@@ -67,6 +67,9 @@ static void link_close(ngx_http_lark_link_t *link)
     if (link->flush.posted) {
         ngx_delete_posted_event(&link->flush);
     }
+    if (link->flush.timer_set) {
+        ngx_del_timer(&link->flush);
+    }
     if (link->counted) {
         ngx_http_lark_stats->n[NGX_HTTP_LARK_N_CONNECTIONS_SHARED + link->lane]--;
         link->counted = 0;
@@ -170,6 +173,21 @@ static void link_lost(ngx_http_lark_link_t *link, const char *why, ngx_err_t err
 
 /* ---- bytes ---- */
 
+/* More of a large command. What Redis finds in its socket it reads in one go, and answers nobody meanwhile: so it is given
+ * no more in a millisecond than it reads in a fraction of one. */
+static void flush_later(ngx_http_lark_link_t *link)
+{
+    if (link->paced_ms != ngx_current_msec) {
+        link->paced_ms = ngx_current_msec;
+        link->paced_bytes = 0;
+    }
+    if (link->paced_bytes < NGX_HTTP_LARK_PACE_BYTES) {
+        ngx_post_event(&link->flush, &ngx_posted_next_events);
+    } else if (!link->flush.timer_set) {
+        ngx_add_timer(&link->flush, 1);
+    }
+}
+
 static void link_flush(ngx_http_lark_link_t *link)
 {
     ngx_connection_t *c = link->c;
@@ -187,7 +205,7 @@ static void link_flush(ngx_http_lark_link_t *link)
         }
         queue_tell(link, lark_conn_awaited(&link->conn));
         if (writes == NGX_HTTP_LARK_WRITES_A_TURN) {
-            ngx_post_event(&link->flush, &ngx_posted_next_events);
+            flush_later(link);
             return;
         }
         if (!c->write->ready) {
@@ -204,6 +222,7 @@ static void link_flush(ngx_http_lark_link_t *link)
             ngx_post_event(c->read, &ngx_posted_events);
             return;
         }
+        link->paced_bytes += (size_t)n;
         lark_conn_wrote(&link->conn, (size_t)n);
         lark_conn_moved(&link->conn, now_ms());
     }

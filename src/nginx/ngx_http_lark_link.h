@@ -12,7 +12,10 @@ struct ngx_http_lark_link_s {
     ngx_connection_t *c;
     struct lark_conn conn;
     struct lark_tls_watch watch;
-    ngx_event_t flush;    /* posted: what one turn of the loop has queued leaves in one write */
+    ngx_event_t
+        flush; /* posted: what one turn of the loop has queued leaves in one write; by time: more of a large command */
+    ngx_msec_t paced_ms; /* the millisecond in which paced_bytes were written */
+    size_t paced_bytes;
     ngx_event_t deadline; /* not cancelable while a reply is awaited: an exiting worker waits for it */
     ngx_event_t timer;    /* cancelable: the end of connecting, the next PING or try */
     ngx_log_t connect_log;

@@ -64,6 +64,8 @@
 #define NGX_HTTP_LARK_RELEASE_BYTES ((size_t)128 * 1024)
 /* Writes of one connection in one turn: a huge command does not keep the others waiting. */
 #define NGX_HTTP_LARK_WRITES_A_TURN 1
+/* Of a large command, what is written in a millisecond: 256 MB a second. */
+#define NGX_HTTP_LARK_PACE_BYTES ((size_t)256 * 1024)
 /* Unused connections kept for the next blocking call. */
 #define NGX_HTTP_LARK_IDLE_MAX 32
 #define NGX_HTTP_LARK_IDLE_MS 30000

@@ -98,10 +98,18 @@ def request(method, body, token=None):
             % (method.encode(), who, len(text), text))
 
 
+# The port is chosen when it connects: many thousand calls leave none free that bind() would take. source: ip(7)
+IP_BIND_ADDRESS_NO_PORT = 24
+
+
 def call(web, method="BLPOP", source="127.0.0.1", token=None, **body):
     """A caller who waits: his socket."""
     body = body or {"keys": ["q"], "timeout": 30}
-    connection = socket.create_connection(("127.0.0.1", web.port), timeout=10, source_address=(source, 0))
+    connection = socket.socket()
+    connection.settimeout(10)
+    connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    connection.bind((source, 0))
+    connection.connect(("127.0.0.1", web.port))
     web.callers.append(connection)
     connection.sendall(request(method, body, token))
     return connection
