@@ -15,9 +15,7 @@ BENCH = pathlib.Path(__file__).resolve().parent.parent.parent / "bench" / "pytho
 
 @pytest.mark.timeout(300)
 def test_cost(redis_server):
-    found = json.loads(subprocess.run([sys.executable, BENCH, redis_server.path, "5"], check=True, capture_output=True).stdout)
+    found = json.loads(subprocess.run([sys.executable, BENCH, redis_server.path, "20"], check=True, capture_output=True).stdout)
     print(found)
-    # beside other tests a processor's speed changes within seconds: what each took at best is what it costs
-    at_best = {name: min(found["runs"][name]) for name in ("lark", "hand")}
-    assert at_best["lark"] <= 1.2 * at_best["hand"], found
+    assert found["ratio"] <= 1.2, found
     assert found["plan_shape"] < 100, found
