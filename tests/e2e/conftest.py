@@ -262,8 +262,8 @@ def _use(server):
 
 @pytest.fixture(scope="session")
 def lark(tmp_path_factory):
-    """The server that most tests of one worker share, in development mode; it knows the contract's callers, too. Leave it as
-    you found it."""
+    """The server that most tests of one worker share, in development mode; it knows the contract's callers, too. Its Redis is
+    empty when a test begins; leave the rest as you found it."""
     path, tokens = contract_tokens(tmp_path_factory.mktemp("tokens"))
     server = Lark("--tokens", path)
     server.tokens = tokens
@@ -296,8 +296,9 @@ def plan_host(plain_redis, request):
     host.stop()
 
 
-@pytest.fixture
-def clean(lark):
-    """The shared server with an empty database."""
-    lark.redis().flushall()
-    return lark
+@pytest.fixture(autouse=True)
+def empty_redis(request):
+    """Whatever ran before a test: the shared Redis that it uses is empty."""
+    for name, redis_of in (("lark", Lark.redis), ("plain_redis", lambda server: server.client)):
+        if name in request.fixturenames:
+            redis_of(request.getfixturevalue(name)).flushall()

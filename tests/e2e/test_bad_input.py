@@ -51,41 +51,41 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("body", "offset"), BROKEN, ids=lambda value: repr(value))
-def test_broken_json_says_where(clean, body, offset):
-    message = error(clean.post("/SET/a/", body), 400, "bad_json")
+def test_broken_json_says_where(lark, body, offset):
+    message = error(lark.post("/SET/a/", body), 400, "bad_json")
     told = [int(word) for word in re.findall(r"\d+", message)]
     assert told and (offset is None or offset in told), message
-    assert clean.redis().exists("a") == 0
+    assert lark.redis().exists("a") == 0
 
 
-def test_position_is_told_far_inside(clean):
+def test_position_is_told_far_inside(lark):
     body = b"{\"value\": \"" + b"x" * 1_000_000 + b"\", }"
-    message = error(clean.post("/SET/a/", body), 400, "bad_json")
+    message = error(lark.post("/SET/a/", body), 400, "bad_json")
     assert "1000014" in message, message
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"\"text\"", b"1", b"true"])
-def test_a_body_of_the_wrong_kind(clean, body):
-    message = error(clean.post("/SET/a/", body), 400, "bad_body")
+def test_a_body_of_the_wrong_kind(lark, body):
+    message = error(lark.post("/SET/a/", body), 400, "bad_body")
     assert "object" in message, message
 
 
 @pytest.mark.parametrize("body", [b"{\"a\": \"1\"}", b"\"text\"", b"1"])
-def test_a_body_that_should_be_an_array(clean, body):
-    answer = clean.post("/MSET/", body)
+def test_a_body_that_should_be_an_array(lark, body):
+    answer = lark.post("/MSET/", body)
     assert answer.status == 400
     assert "array" in answer.error[1], answer
 
 
 @pytest.mark.parametrize("body", [None, b"", b"null", b" null\n", b"{}"])
-def test_no_body_is_missing_parameters(clean, body):
-    message = error(clean.post("/SET/a/", body), 400, "missing_parameter")
+def test_no_body_is_missing_parameters(lark, body):
+    message = error(lark.post("/SET/a/", body), 400, "missing_parameter")
     assert re.search(r"\bvalue\b", message), message
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "nonsense"])
-def test_the_content_type_does_not_matter(clean, content_type):
-    assert clean.post("/SET/a/", b"{\"value\": 1}", headers={"Content-Type": content_type}).data is True
+def test_the_content_type_does_not_matter(lark, content_type):
+    assert lark.post("/SET/a/", b"{\"value\": 1}", headers={"Content-Type": content_type}).data is True
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ REQUIRED = [(row, param) for row, param in PARAMS if param.get("required") and "
 
 
 @pytest.mark.parametrize("pair", REQUIRED, ids=ids)
-def test_missing_parameter(clean, pair):
+def test_missing_parameter(lark, pair):
     row, param = pair
     verb, target, body = rows.request(row)
     if isinstance(body, dict) and param["name"] in body:
@@ -104,7 +104,7 @@ def test_missing_parameter(clean, pair):
     else:
         target = target.split("?")[0]
     for missing in ([body, {**body, param["name"]: None}] if isinstance(body, dict) else [body]):
-        message = error(clean.request(verb, target, missing), 400, "missing_parameter")
+        message = error(lark.request(verb, target, missing), 400, "missing_parameter")
         names(message, row, param if param["in"] != ["body"] else None)
 
 
@@ -113,32 +113,32 @@ TYPED = [(row, param) for row, param in PARAMS
 
 
 @pytest.mark.parametrize("pair", TYPED, ids=ids)
-def test_wrong_type_in_the_body(clean, pair):
+def test_wrong_type_in_the_body(lark, pair):
     row, param = pair
     for wrong in rows.WRONG[param["type"]]:
         verb, target, body = rows.request(row, also=[param["name"]])
         body = wrong if "body" in param["in"] else {**body, param["name"]: wrong}
-        answer = clean.request(verb, target, json.dumps(body))
+        answer = lark.request(verb, target, json.dumps(body))
         assert answer.status == 400, (wrong, answer)
         code, message = answer.error
         assert code in ("bad_parameter", "bad_body"), (wrong, answer)
         names(message, row, param if code == "bad_parameter" and "body" not in param["in"] else None)
         if isinstance(wrong, (str, float)) and wrong:
             assert str(wrong) in message, (wrong, answer)
-    assert clean.redis().dbsize() == 0
+    assert lark.redis().dbsize() == 0
 
 
 IN_QUERY = [(row, param) for row, param in PARAMS if param["type"] in rows.WRONG_WORDS and "query" in param["in"]]
 
 
 @pytest.mark.parametrize("pair", IN_QUERY, ids=ids)
-def test_wrong_type_in_the_query(clean, pair):
+def test_wrong_type_in_the_query(lark, pair):
     row, param = pair
     for wrong in rows.WRONG_WORDS[param["type"]]:
         free = [path for path in row["paths"] if "{" + param["name"] + "}" not in path]
         verb, target, body = rows.request(row, free[0])
         target += ("&" if "?" in target else "?") + f"{param['name']}={wrong}"
-        message = error(clean.request(verb, target, body), 400, "bad_parameter")
+        message = error(lark.request(verb, target, body), 400, "bad_parameter")
         names(message, row, param)
 
 
@@ -146,13 +146,13 @@ IN_PATH = [(row, param) for row, param in PARAMS if param["type"] in rows.WRONG_
 
 
 @pytest.mark.parametrize("pair", IN_PATH, ids=ids)
-def test_wrong_type_in_the_path(clean, pair):
+def test_wrong_type_in_the_path(lark, pair):
     row, param = pair
     place = "{" + param["name"] + "}"
     path = next(path for path in row["paths"] if place in path)
     for wrong in rows.WRONG_WORDS[param["type"]]:
         verb, target, body = rows.request(row, path=path.replace(place, wrong))
-        message = error(clean.request(verb, target, body), 400, "bad_parameter")
+        message = error(lark.request(verb, target, body), 400, "bad_parameter")
         names(message, row, param)
 
 
@@ -166,123 +166,123 @@ def test_wrong_type_in_the_path(clean, pair):
     ("/ZADD/a/", {"scores": [["x"]]}, ["zadd", "scores", "pairs", "too few"]),
     ("/HMSET/a/", {"mapping": [["x", 1, 2]]}, ["hmset", "mapping", "more than two"]),
 ])
-def test_a_message_says_all(clean, target, body, words):
-    message = error(clean.post(target, body), 400, "bad_parameter")
+def test_a_message_says_all(lark, target, body, words):
+    message = error(lark.post(target, body), 400, "bad_parameter")
     for word in words:
         assert word in message.lower(), message
 
 
-def test_a_message_is_safe_whatever_came(clean):
+def test_a_message_is_safe_whatever_came(lark):
     """What came is shown escaped and cut: the answer stays valid JSON and small."""
     for wrong in ["\u0000\u001f\"\\\u2028", "x" * 65_000, "é" * 100, "</script>"]:
-        answer = clean.post("/EXPIRE/a/", {"time": wrong})
+        answer = lark.post("/EXPIRE/a/", {"time": wrong})
         assert error(answer, 400, "bad_parameter")
         assert len(answer.body) < 1000, answer
     for target in ["/%FF%00%1F%22/", "/" + "N" * 4000 + "/", "/GET/%22%5C%FF/x/"]:
-        answer = clean.get(target)
+        answer = lark.get(target)
         assert answer.error
         assert len(answer.body) < 1000, answer
 
 
 @pytest.mark.parametrize("number", ["123456789012345678901234567890", "-123456789012345678901234567890",
                                     "9223372036854775808", "-9223372036854775809"])
-def test_an_integer_beyond_64_bits_is_refused_not_changed(clean, number):
+def test_an_integer_beyond_64_bits_is_refused_not_changed(lark, number):
     for request in (("POST", "/INCR/a/", f'{{"amount": {number}}}'), ("POST", "/EXPIRE/a/", f'{{"time": {number}}}'),
                     ("GET", f"/GETRANGE/a/0/{number}/", None), ("GET", f"/SCAN/?count={number}", None)):
-        answer = clean.request(*request)
+        answer = lark.request(*request)
         assert answer.status == 400, (request, answer)
-    assert clean.redis().dbsize() == 0
+    assert lark.redis().dbsize() == 0
 
 
 # --- paths and verbs -------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("word", "near"), [("GTE", "GET"), ("STE", "SET"), ("HGETAL", "HGETALL"), ("ZRANGEBYSCOR", "ZRANGEBYSCORE"),
                                             ("lpsh", "LPUSH"), ("CONFIG/GTE", "CONFIG"), ("EXPIRES", "EXPIRE")])
-def test_unknown_method_offers_near_names(clean, word, near):
-    message = error(clean.get(f"/{word}/a/"), 404, "unknown_method")
+def test_unknown_method_offers_near_names(lark, word, near):
+    message = error(lark.get(f"/{word}/a/"), 404, "unknown_method")
     assert re.search(rf"\b{near}\b", message, re.IGNORECASE), message
 
 
 @pytest.mark.parametrize("word", ["EVAL", "SELECT", "XADD", "SHUTDOWN", "MULTI", "SUBSCRIBE", "MONITOR", "FCALL", "LATENCY",
                                   "QWERTYUIOPASDFGH", "G", "_", "..."])
-def test_unknown_method(clean, word):
-    assert error(clean.get(f"/{word}/a/"), 404, "unknown_method")
+def test_unknown_method(lark, word):
+    assert error(lark.get(f"/{word}/a/"), 404, "unknown_method")
 
 
 @pytest.mark.parametrize("target", ["/GET/", "/GET", "/HGET/?name=h", "/HGET/h/", "/GET/a/b/", "/PING/x/", "/GET/a//", "/CONFIG/",
                                     "/CONFIG/NOPE/", "/DEL/a/b/"])
-def test_a_path_the_method_does_not_have(clean, target):
+def test_a_path_the_method_does_not_have(lark, target):
     for verb in ("GET", "DELETE") if target.startswith("/DEL") else ("GET",):
-        answer = clean.request(verb, target)
+        answer = lark.request(verb, target)
         assert answer.status == 404, answer
         assert answer.error[0] in ("unknown_path", "unknown_method"), answer
 
 
 @pytest.mark.parametrize("target", ["", "/", "//", "///"])
-def test_the_mount_point_itself(clean, target):
-    assert clean.get(target).status == 404
+def test_the_mount_point_itself(lark, target):
+    assert lark.get(target).status == 404
 
 
 @pytest.mark.parametrize("row", rows.ROWS, ids=lambda row: row["method"])
-def test_wrong_verb_and_options(clean, row):
+def test_wrong_verb_and_options(lark, row):
     """Every path tells its verbs, by OPTIONS and by 405; a wrong verb does nothing."""
     for path in row["paths"]:
         _, target, body = rows.request(row, path)
-        options = clean.request("OPTIONS", target)
+        options = lark.request("OPTIONS", target)
         allowed = set(re.split(", *", options.headers["Allow"]))
         assert options.status == 200 and set(row["verbs"]) | {"OPTIONS"} <= allowed, options
         assert ("GET" in allowed) == ("HEAD" in allowed)
         for verb in {"GET", "POST", "PUT", "DELETE", "PATCH", "BREW"} - allowed:
-            answer = clean.request(verb, target, body)
+            answer = lark.request(verb, target, body)
             assert error(answer, 405, "wrong_verb")
             assert set(re.split(", *", answer.headers["Allow"])) == allowed, answer
-    assert clean.redis().dbsize() == 0
+    assert lark.redis().dbsize() == 0
 
 
-def test_head_is_get_without_the_body(clean):
-    clean.redis().set("a", "x")
-    head, get = clean.request("HEAD", "/GET/a/"), clean.get("/GET/a/")
+def test_head_is_get_without_the_body(lark):
+    lark.redis().set("a", "x")
+    head, get = lark.request("HEAD", "/GET/a/"), lark.get("/GET/a/")
     assert head.status == 200 and head.body == b""
     assert head.headers["Content-Type"] == get.headers["Content-Type"]
-    head = clean.request("HEAD", "/NOPE/")
+    head = lark.request("HEAD", "/NOPE/")
     assert head.status == 404 and head.body == b""
 
 
 @pytest.mark.parametrize("target", ["/GET/%2e%2e/", "/GET/%2E/", "/GET/../PING/", "/GET/./", "/./PING/", "/GET/a#b", "/GET/a?key=#",
                                     "/GET%00/a/", "/GET/%zz/", "/GET/%2/", "/GET/%", "/GET/a%00b/", "/GET/?key=%zz", "/GET/?key=%4"])
-def test_bad_path(clean, target):
-    answer = clean.get(target)
+def test_bad_path(lark, target):
+    answer = lark.get(target)
     assert answer.status == 400, answer
     assert answer.error[0] in (["bad_parameter"] if "?key=%" in target else ["bad_path", "bad_request"]), answer
 
 
 @pytest.mark.parametrize("mount", ["/api//0", "/api/./0", "/x/../api/0", "/%61pi/0", "//api/0"])
-def test_a_mount_point_spelled_otherwise(clean, mount):
-    clean.redis().set("a", "secret")
-    answer = clean.get("/GET/a/", mount=mount)
+def test_a_mount_point_spelled_otherwise(lark, mount):
+    lark.redis().set("a", "secret")
+    answer = lark.get("/GET/a/", mount=mount)
     assert answer.status in (400, 404), answer
     assert answer.error[0] in ("bad_path", "bad_request", "unknown_path", "unknown_method"), answer
 
 
-def test_a_version_of_http_that_is_none(clean):
-    answer = clean.exchange(b"GET /api/0/PING/ HTTP/2.0\r\nHost: localhost\r\n\r\n")
+def test_a_version_of_http_that_is_none(lark):
+    answer = lark.exchange(b"GET /api/0/PING/ HTTP/2.0\r\nHost: localhost\r\n\r\n")
     assert (answer.status, answer.error[0]) == (400, "bad_request")
 
 
-def test_bad_headers(clean):
-    message = error(clean.get("/GET/a/", headers={"Lark-Values": "nope"}), 400, "bad_header")
+def test_bad_headers(lark):
+    message = error(lark.get("/GET/a/", headers={"Lark-Values": "nope"}), 400, "bad_header")
     assert "Lark-Values" in message and "nope" in message, message
-    assert error(clean.get("/GET/a/", headers={"Lark-Values": b"\xff"}), 400, "bad_header")
-    encoded = clean.post("/SET/a/", b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+    assert error(lark.get("/GET/a/", headers={"Lark-Values": b"\xff"}), 400, "bad_header")
+    encoded = lark.post("/SET/a/", b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
     assert error(encoded, 415, "unsupported_encoding")
-    assert error(clean.get("/GET/a/", headers={"Host": "evil.example"}), 421, "foreign_host")
-    assert error(clean.get("/GET/a/", headers={"Origin": "http://evil.example"}), 403, "foreign_origin")
-    assert error(clean.get("/GET/a/", headers={"Sec-Fetch-Site": "cross-site"}), 403, "foreign_origin")
+    assert error(lark.get("/GET/a/", headers={"Host": "evil.example"}), 421, "foreign_host")
+    assert error(lark.get("/GET/a/", headers={"Origin": "http://evil.example"}), 403, "foreign_origin")
+    assert error(lark.get("/GET/a/", headers={"Sec-Fetch-Site": "cross-site"}), 403, "foreign_origin")
 
 
-def test_a_query_parameter_given_twice(clean):
+def test_a_query_parameter_given_twice(lark):
     """Repeated names make a list; a parameter that is no list has no use for one."""
-    message = error(clean.get("/GET/?key=a&key=b"), 400, "bad_parameter")
+    message = error(lark.get("/GET/?key=a&key=b"), 400, "bad_parameter")
     assert re.search(r"\bkey\b", message), message
 
 
@@ -311,9 +311,9 @@ EARLY = {
 
 @pytest.mark.parametrize("framing", ["length", "length, expect", "chunked", "chunked, expect", "length, http/1.0"])
 @pytest.mark.parametrize("name", EARLY)
-def test_a_hidden_request_never_runs(clean, name, framing):
+def test_a_hidden_request_never_runs(lark, name, framing):
     line, headers, status = EARLY[name]
-    clean.redis().set("canary", "alive")
+    lark.redis().set("canary", "alive")
     if not any(header.startswith("Host:") for header in headers):
         headers = [*headers, "Host: localhost"]
     if "expect" in framing:
@@ -326,7 +326,7 @@ def test_a_hidden_request_never_runs(clean, name, framing):
         headers = [*headers, f"Content-Length: {len(HIDDEN)}"]
     version = "HTTP/1.0" if "1.0" in framing else "HTTP/1.1"
     head = "\r\n".join([f"{line} {version}", *headers, "", ""]).encode()
-    with clean.connect() as connection:
+    with lark.connect() as connection:
         connection.sendall(head + body + b"GET /api/0/PING/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         said = b""
         while True:
@@ -341,4 +341,4 @@ def test_a_hidden_request_never_runs(clean, name, framing):
     final = [int(code) for code in answers if code != b"100"]
     assert status is None or final[0] == status, said
     assert len(final) <= 2, said
-    assert clean.redis().get("canary") == b"alive"
+    assert lark.redis().get("canary") == b"alive"

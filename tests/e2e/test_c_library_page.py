@@ -28,7 +28,6 @@ def program(request, tmp_path):
 def test_page(program, plain_redis):
     shown = re.findall(r"^    \$ ask (.*)\n    (.*)$", PAGE.read_text(), re.M)
     assert len(shown) == 3
-    plain_redis.client.flushall()
     for words, wanted in shown:
         done = subprocess.run(f"{program} {words}".replace("/tmp/redis.sock", str(plain_redis.path)), shell=True,
                               capture_output=True, text=True, env=installed.environment())

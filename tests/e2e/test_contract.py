@@ -17,11 +17,9 @@ def test_the_cases_are_all_there():
 
 @by_name(CASES)
 def test_server(case, lark):
-    lark.redis().flushall()
     contract.run_case(case, lark.transport)
 
 
 @by_name(CASES)
 def test_core(case, plan_host):
-    plan_host.redis().flushall()
     contract.run_case(case, plan_host.transport)

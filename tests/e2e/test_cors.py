@@ -206,9 +206,9 @@ def test_a_foreign_host_is_refused_whatever_the_origin(door):
     assert answer.error[0] == "foreign_host"
 
 
-def test_off_by_default(clean):
-    assert preflight(clean, "/SET/a/").error[0] == "foreign_origin"
-    assert clean.get("/PING/").headers["Vary"] == "Authorization"
+def test_off_by_default(lark):
+    assert preflight(lark, "/SET/a/").error[0] == "foreign_origin"
+    assert lark.get("/PING/").headers["Vary"] == "Authorization"
 
 
 def test_default_scopes_are_a_listed_pages_too():

@@ -92,10 +92,10 @@ class Terminal:
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
-def test_commands_have_their_answers(clean, tmp_path_factory, name):
+def test_commands_have_their_answers(lark, tmp_path_factory, name):
     found = sessions((ROOT / name).read_text())
     assert len(found) >= 8 and any(answer for _, answer in found)
-    terminal = Terminal(clean, tmp_path_factory.mktemp("docs"))
+    terminal = Terminal(lark, tmp_path_factory.mktemp("docs"))
     try:
         for command, answer in found:
             said = terminal.run(command).rstrip("\n")

@@ -49,7 +49,6 @@ def example(plain_redis, tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_contract(case, example):
-    example.redis.client.flushall()
     contract.run_case(case, example.transport)
 
 

@@ -21,37 +21,37 @@ def nested(depth):
     return "[" * depth + "]" * depth
 
 
-def test_arguments_of_a_command(clean):
-    assert clean.post("/RPUSH/l/", {"values": ["x"] * (ARGS - 1)}).data == ARGS - 1
-    message = error(clean.post("/RPUSH/l/", {"values": ["x"] * ARGS}), 413, "too_large")
+def test_arguments_of_a_command(lark):
+    assert lark.post("/RPUSH/l/", {"values": ["x"] * (ARGS - 1)}).data == ARGS - 1
+    message = error(lark.post("/RPUSH/l/", {"values": ["x"] * ARGS}), 413, "too_large")
     assert str(ARGS) in message, message
-    assert error(clean.post("/RPUSH/l/", {"values": ["x"] * 1_000_000}), 413, "too_large")
-    assert clean.redis().llen("l") == ARGS - 1
-    assert clean.post("/MSET/", [[f"k{i}", i] for i in range(ARGS // 2)]).data is True
-    assert error(clean.post("/MSET/", [[f"m{i}", i] for i in range(ARGS // 2 + 1)]), 413, "too_large")
-    assert clean.redis().dbsize() == ARGS // 2 + 1
+    assert error(lark.post("/RPUSH/l/", {"values": ["x"] * 1_000_000}), 413, "too_large")
+    assert lark.redis().llen("l") == ARGS - 1
+    assert lark.post("/MSET/", [[f"k{i}", i] for i in range(ARGS // 2)]).data is True
+    assert error(lark.post("/MSET/", [[f"m{i}", i] for i in range(ARGS // 2 + 1)]), 413, "too_large")
+    assert lark.redis().dbsize() == ARGS // 2 + 1
 
 
-def test_arguments_in_a_query(clean):
-    assert len(clean.get("/MGET/?" + "&".join(["key="] * ARGS)).data) == ARGS
-    assert error(clean.get("/MGET/?" + "&".join(["key="] * (ARGS + 1))), 413, "too_large")
+def test_arguments_in_a_query(lark):
+    assert len(lark.get("/MGET/?" + "&".join(["key="] * ARGS)).data) == ARGS
+    assert error(lark.get("/MGET/?" + "&".join(["key="] * (ARGS + 1))), 413, "too_large")
 
 
 @pytest.mark.parametrize("template", ['{"value": %s}', '{"value": 1, "ignored": %s}'])
-def test_depth_of_json(clean, template):
-    assert clean.post("/SET/a/", template % nested(DEPTH - 1)).data is True
-    answer = clean.post("/SET/a/", template % nested(DEPTH))
+def test_depth_of_json(lark, template):
+    assert lark.post("/SET/a/", template % nested(DEPTH - 1)).data is True
+    answer = lark.post("/SET/a/", template % nested(DEPTH))
     assert error(answer, 400, "bad_json")
-    assert clean.post("/MSET/", "[" * 100_000).status == 400
-    assert clean.get("/PING/").data is True
+    assert lark.post("/MSET/", "[" * 100_000).status == 400
+    assert lark.get("/PING/").data is True
 
 
-def test_depth_of_a_stored_object(clean):
+def test_depth_of_a_stored_object(lark):
     """Deeper than our own reader goes, it stays text."""
     for depth in (DEPTH - 1, DEPTH):
         text = "{\"a\": " + nested(depth) + "}"
-        clean.redis().set("a", text)
-        assert isinstance(clean.get("/GET/a/").data, dict if depth < DEPTH else str)
+        lark.redis().set("a", text)
+        assert isinstance(lark.get("/GET/a/").data, dict if depth < DEPTH else str)
 
 
 MEBI = 1 << 20
@@ -93,10 +93,10 @@ def test_size_of_a_body(small, verb, body, limit, said):
 
 
 @pytest.mark.parametrize(("verb", "limit"), [("PUT", VALUE_BYTES), ("POST", BODY_BYTES)])
-def test_a_body_that_is_announced_too_large_is_not_read(clean, verb, limit):
+def test_a_body_that_is_announced_too_large_is_not_read(lark, verb, limit):
     """lark serve's own limits; the first answer asks for the body, the second does not want it."""
     for size, first in ((limit, 100), (limit + 1, 413)):
-        with clean.connect() as connection:
+        with lark.connect() as connection:
             connection.sendall(b"%s /api/0/SET/a/ HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
                                b"Content-Length: %d\r\n\r\n" % (verb.encode(), size))
             if first == 100:
@@ -128,39 +128,39 @@ def test_a_chunked_body_too_large(small, verb, limit):
 
 
 @pytest.mark.parametrize("size", [65_536, 65_537])
-def test_size_of_a_text_that_is_read(clean, size):
+def test_size_of_a_text_that_is_read(lark, size):
     """Numbers, words, dates: what Lark looks at itself."""
-    answer = clean.post("/INCRBY/a/", '{"amount": "%s"}' % ("0" * (size - 1) + "1"))
+    answer = lark.post("/INCRBY/a/", '{"amount": "%s"}' % ("0" * (size - 1) + "1"))
     if size > 65_536:
         assert "65536 at most" in error(answer, 413, "too_large")
     else:
         assert error(answer, 400, "redis_error")
 
 
-def test_size_of_a_reply(clean):
+def test_size_of_a_reply(lark):
     """A large one; the limit itself is tested where it is low, in test_large_replies.py."""
-    clean.redis().setrange("a", 64 * MEBI, "x")
-    assert len(clean.get("/GET/a/").data) == 64 * MEBI + 1
-    clean.redis().delete("a")
+    lark.redis().setrange("a", 64 * MEBI, "x")
+    assert len(lark.get("/GET/a/").data) == 64 * MEBI + 1
+    lark.redis().delete("a")
 
 
-def test_length_of_the_request_line(clean):
-    line = len(f"GET {clean.mount}/GET// HTTP/1.1\r\n")
-    assert clean.get(f"/GET/{'k' * (HEADER_BYTES - line)}/").data is None
-    assert error(clean.get(f"/GET/{'k' * HEADER_BYTES}/"), 414, "uri_too_long")
+def test_length_of_the_request_line(lark):
+    line = len(f"GET {lark.mount}/GET// HTTP/1.1\r\n")
+    assert lark.get(f"/GET/{'k' * (HEADER_BYTES - line)}/").data is None
+    assert error(lark.get(f"/GET/{'k' * HEADER_BYTES}/"), 414, "uri_too_long")
 
 
-def test_size_of_headers(clean):
-    assert clean.get("/PING/", headers={"X-Long": "x" * (HEADER_BYTES - len("X-Long: \r\n"))}).data is True
-    assert error(clean.get("/PING/", headers={"X-Long": "x" * HEADER_BYTES}), 431, "headers_too_large")
+def test_size_of_headers(lark):
+    assert lark.get("/PING/", headers={"X-Long": "x" * (HEADER_BYTES - len("X-Long: \r\n"))}).data is True
+    assert error(lark.get("/PING/", headers={"X-Long": "x" * HEADER_BYTES}), 431, "headers_too_large")
     many = {f"X-{i}": "x" * 10_000 for i in range(100)}
-    assert error(clean.get("/PING/", headers=many), 431, "headers_too_large")
+    assert error(lark.get("/PING/", headers=many), 431, "headers_too_large")
 
 
-def test_size_of_a_credential(clean):
+def test_size_of_a_credential(lark):
     """A header of 8,256 bytes is looked at: "Bearer " and a token."""
     for size, words in ((8249, "the token is not known"), (8250, "too long for a token")):
-        message = error(clean.get("/GET/a/", headers={"Authorization": "Bearer " + "x" * size}), 401, "credentials")
+        message = error(lark.get("/GET/a/", headers={"Authorization": "Bearer " + "x" * size}), 401, "credentials")
         assert words in message, message
 
 

@@ -43,7 +43,6 @@ def door(plain_redis, tmp_path, maker):
         doors.append(server)
         return server.start()
 
-    plain_redis.client.flushall()
     yield start
     for server in doors:
         server.stop()

@@ -258,16 +258,16 @@ def example_request(openapi, path, operation):
 UNSAFE = {"/CONFIG/SET/{name}/": "the example would lower maxclients", "/CONFIG/SET/": "the same"}
 
 
-def test_the_server_answers_every_example(clean, openapi):
+def test_the_server_answers_every_example(lark, openapi):
     codes = collections.Counter()
     for path, verb, operation in operations(openapi):
         if path in UNSAFE:
             continue
         target, body = example_request(openapi, path, operation)
-        clean.redis().flushall()
+        lark.redis().flushall()
         if "/BLPOP/" in path or "/BRPOP" in path:
-            clean.redis().rpush("a", "1")
-        answer = clean.request(verb.upper(), target, body=body)
+            lark.redis().rpush("a", "1")
+        answer = lark.request(verb.upper(), target, body=body)
         response = operation["responses"][str(answer.status)]
         if "$ref" in response:
             response = openapi["components"]["responses"][response["$ref"].rpartition("/")[2]]

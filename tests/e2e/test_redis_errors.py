@@ -56,61 +56,61 @@ def replica_of_nobody(client):
     ("POST", "/CONFIG/SET/nosuch/", {"value": "x"}, "nosuch"),
     ("POST", "/SETBIT/a/", {"offset": 2**40, "value": True}, "bit offset"),
 ])
-def test_an_error_keeps_its_text(clean, verb, target, body, words):
-    clean.redis().rpush("list", "x")
-    clean.redis().set("text", "x")
-    message = error(clean.request(verb, target, body), 400, "redis_error")
+def test_an_error_keeps_its_text(lark, verb, target, body, words):
+    lark.redis().rpush("list", "x")
+    lark.redis().set("text", "x")
+    message = error(lark.request(verb, target, body), 400, "redis_error")
     assert words in message, message
 
 
-def test_an_error_text_of_any_bytes_is_valid_json(clean):
+def test_an_error_text_of_any_bytes_is_valid_json(lark):
     """Redis puts what it got into some messages."""
     for name in ("%22%5C", "%FF%FE", "%C3", "%01", "%0D%0A", "x" * 500):
-        answer = clean.post(f"/CONFIG/SET/{name}/", {"value": "x"})
+        answer = lark.post(f"/CONFIG/SET/{name}/", {"value": "x"})
         assert answer.status == 400 and answer.error, answer
 
 
-def test_out_of_memory(clean):
-    with setting(clean.redis(), maxmemory="1"):
-        message = error(clean.post("/SET/a/", {"value": "x"}), 507, "redis_full")
-        assert clean.get("/GET/a/").data is None
+def test_out_of_memory(lark):
+    with setting(lark.redis(), maxmemory="1"):
+        message = error(lark.post("/SET/a/", {"value": "x"}), 507, "redis_full")
+        assert lark.get("/GET/a/").data is None
         assert "OOM" in message or "memory" in message, message
-    assert clean.post("/SET/a/", {"value": "x"}).data is True
+    assert lark.post("/SET/a/", {"value": "x"}).data is True
 
 
-def test_no_permission(clean):
-    client = clean.redis()
+def test_no_permission(lark):
+    client = lark.redis()
     try:
         client.execute_command("ACL", "SETUSER", "default", "-set")
-        message = error(clean.post("/SET/a/", {"value": "x"}), 403, "redis_denied")
+        message = error(lark.post("/SET/a/", {"value": "x"}), 403, "redis_denied")
         assert "permission" in message or "permit" in message, message
-        assert clean.get("/GET/a/").data is None
+        assert lark.get("/GET/a/").data is None
     finally:
         client.execute_command("ACL", "SETUSER", "default", "+@all")
-    assert clean.post("/SET/a/", {"value": "x"}).data is True
+    assert lark.post("/SET/a/", {"value": "x"}).data is True
 
 
-def test_read_only(clean):
-    clean.redis().set("a", "x")
-    with replica_of_nobody(clean.redis()):
-        message = unavailable(clean.post("/SET/a/", {"value": "y"}))
+def test_read_only(lark):
+    lark.redis().set("a", "x")
+    with replica_of_nobody(lark.redis()):
+        message = unavailable(lark.post("/SET/a/", {"value": "y"}))
         assert "READONLY" in message or "read only" in message, message
-        assert clean.get("/GET/a/").data == "x"
+        assert lark.get("/GET/a/").data == "x"
 
 
-def test_master_down(clean):
-    clean.redis().set("a", "x")
-    with setting(clean.redis(), **{"replica-serve-stale-data": "no"}), replica_of_nobody(clean.redis()):
-        assert unavailable(clean.get("/GET/a/"))
+def test_master_down(lark):
+    lark.redis().set("a", "x")
+    with setting(lark.redis(), **{"replica-serve-stale-data": "no"}), replica_of_nobody(lark.redis()):
+        assert unavailable(lark.get("/GET/a/"))
 
 
-def test_not_enough_replicas(clean):
-    with setting(clean.redis(), **{"min-replicas-to-write": "1"}):
-        assert unavailable(clean.post("/SET/a/", {"value": "y"}))
+def test_not_enough_replicas(lark):
+    with setting(lark.redis(), **{"min-replicas-to-write": "1"}):
+        assert unavailable(lark.post("/SET/a/", {"value": "y"}))
 
 
-def test_busy_with_a_script(clean):
-    client = clean.redis()
+def test_busy_with_a_script(lark):
+    client = lark.redis()
     with setting(client, **{"busy-reply-threshold": "100"}):
         other = redis.Redis(unix_socket_path=client.connection_pool.connection_kwargs["path"])
         ended = []
@@ -125,18 +125,18 @@ def test_busy_with_a_script(clean):
         thread.start()
         try:
             time.sleep(0.3)
-            unavailable(clean.get("/GET/a/"))
-            unavailable(clean.post("/SET/a/", {"value": "x"}))
+            unavailable(lark.get("/GET/a/"))
+            unavailable(lark.post("/SET/a/", {"value": "x"}))
         finally:
             client.script_kill()
             thread.join()
             other.close()
         assert ended
-    assert clean.get("/GET/a/").data is None
+    assert lark.get("/GET/a/").data is None
 
 
-def test_loading(clean):
-    client = clean.redis()
+def test_loading(lark):
+    client = lark.redis()
     with client.pipeline() as pipeline:
         for i in range(2000):
             pipeline.set(f"k{i}", "x" * 1000)
@@ -147,23 +147,23 @@ def test_loading(clean):
         thread.start()
         try:
             time.sleep(0.5)
-            answer = clean.get("/GET/k1/")
+            answer = lark.get("/GET/k1/")
             while answer.status == 200 and thread.is_alive():
-                answer = clean.get("/GET/k1/")
+                answer = lark.get("/GET/k1/")
             unavailable(answer)
         finally:
             client.config_set("key-load-delay", "0")
             thread.join()
-    assert clean.get("/GET/k1/").data == "x" * 1000
+    assert lark.get("/GET/k1/").data == "x" * 1000
 
 
-def test_a_pause_is_waited_for(clean):
+def test_a_pause_is_waited_for(lark):
     """A Redis that is slow but within the deadline answers as ever, in order, to each its own."""
-    clean.redis().mset({f"k{i}": str(i) for i in range(8)})
-    thread = threading.Thread(target=clean.redis().execute_command, args=("DEBUG", "SLEEP", "0.5"))
+    lark.redis().mset({f"k{i}": str(i) for i in range(8)})
+    thread = threading.Thread(target=lark.redis().execute_command, args=("DEBUG", "SLEEP", "0.5"))
     thread.start()
     with contextlib.ExitStack() as open_ones:
-        connections = [open_ones.enter_context(clean.connect()) for _ in range(8)]
+        connections = [open_ones.enter_context(lark.connect()) for _ in range(8)]
         for i, connection in enumerate(connections):
             connection.sendall(f"GET /api/0/GET/k{i}/ HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         for i, connection in enumerate(connections):

@@ -74,7 +74,6 @@ def server(plain_redis, tmp_path_factory):
 
 @pytest.fixture
 def db(plain_redis):
-    plain_redis.client.flushall()
     return plain_redis.client
 
 

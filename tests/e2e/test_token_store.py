@@ -41,7 +41,6 @@ def gate(plain_redis, store):
         gates.append(server)
         return server
 
-    plain_redis.client.flushall()
     yield start
     for server in gates:
         server.stop()

@@ -36,7 +36,6 @@ def door(plain_redis, tokens_file):
         doors.append(server)
         return server
 
-    plain_redis.client.flushall()
     yield start
     for server in doors:
         server.stop()
