@@ -1,6 +1,8 @@
 /* datetime.c - ISO 8601; days by the Gregorian calendar's rules, counted from a year that begins in March. */
 #include "datetime.h"
 
+#include "buf.h"
+
 #include <lark/text.h>
 
 #define DAYS_PER_ERA 146097 /* 400 years */

@@ -1,6 +1,7 @@
 /* encode.c - a plan's commands as RESP, at once or in pieces. */
 #include <lark/resp.h>
 
+#include "buf.h"
 #include "region.h"
 
 enum part { AT_COMMAND, AT_LENGTH, AT_PREFIX, IN_BYTES, AT_END_OF_ARG };

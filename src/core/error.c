@@ -1,4 +1,5 @@
 /* error.c - what went wrong, in words. The sentence says where (method, parameter, byte), what was expected, what came. */
+#include "buf.h"
 #include "errors.h"
 
 #include "catalogue.h"

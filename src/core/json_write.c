@@ -2,6 +2,7 @@
 #include <lark/json.h>
 
 #include "base64.h"
+#include "buf.h"
 #include "json_write.h"
 #include "text_run.h"
 #include "utf8.h"

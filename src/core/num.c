@@ -51,18 +51,6 @@ size_t lark__format_i64(int64_t n, uint8_t out[21])
     return 1 + lark__format_u64((uint64_t)-1 - (uint64_t)n + 1, out + 1);
 }
 
-enum lark_status lark__append_u64(struct lark_buf *out, uint64_t n)
-{
-    uint8_t digits[20];
-    return lark__append(out, digits, lark__format_u64(n, digits));
-}
-
-enum lark_status lark__append_i64(struct lark_buf *out, int64_t n)
-{
-    uint8_t digits[21];
-    return lark__append(out, digits, lark__format_i64(n, digits));
-}
-
 static size_t skip_digits(struct lark_slice text, size_t at)
 {
     while (at < text.len && lark__digit(text.p[at])) at++;

@@ -2,44 +2,6 @@
 #include "make.h"
 #include "uri.h"
 
-bool lark__is_pairs(uint8_t type)
-{
-    return type == LARK__TYPE_KEY_VALUES || type == LARK__TYPE_SCORES || type == LARK__TYPE_MAPPING ||
-           type == LARK__TYPE_IDS;
-}
-
-bool lark__is_list(uint8_t type)
-{
-    return lark__is_pairs(type) || type == LARK__TYPE_KEYS || type == LARK__TYPE_SORT_GETS ||
-           type == LARK__TYPE_KEYS_WEIGHTS || type == LARK__TYPE_VALUES || type == LARK__TYPE_FIELDS;
-}
-
-struct lark_item *lark__value_push(struct lark__make *make, const struct lark_param *param, struct lark_value *value,
-                                   enum lark_status *status)
-{
-    if (value->n >= make->max_items) {
-        if (make->err) make->err->offset = make->plan->config->limits.args;
-        *status = lark__fail(make->err, LARK_E_TOO_LARGE, "arguments of one command", param->name, LARK_NOTHING);
-        return NULL;
-    }
-    if (value->n == value->cap) {
-        uint32_t cap = value->cap == 0 ? (lark__is_list(param->type) ? 4 : 1) : value->cap * 2;
-        struct lark_item *items = lark_arena_alloc(make->arena, cap * sizeof *items);
-        if (items == NULL) {
-            *status = LARK_E_NOMEM;
-            return NULL;
-        }
-        if (value->n > 0) memcpy(items, value->items, value->n * sizeof *items);
-        value->items = items;
-        value->cap = cap;
-    }
-    value->present = true;
-    struct lark_item *item = &value->items[value->n++];
-    *item = (struct lark_item){.kind = LARK__KIND_TEXT};
-    *status = LARK_OK;
-    return item;
-}
-
 static enum lark_status push_text(struct lark__make *make, const struct lark_param *param, struct lark_value *value,
                                   struct lark_slice text)
 {

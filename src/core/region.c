@@ -1,5 +1,6 @@
 #include "region.h"
 
+#include "buf.h"
 #include "json_write.h"
 #include "text_run.h"
 

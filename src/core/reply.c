@@ -1,12 +1,12 @@
-/* reply.c - events of a reply become the response body: errors, pieces put together, the envelope. */
+/* reply.c - events of a reply become the response body; pieces are put together. */
 #include <lark/reply.h>
 
-#include "dialect.h"
-#include "errors.h"
+#include "envelope.h"
 #include "fail.h"
 #include "raw.h"
 #include "shape.h"
 #include "steps.h"
+#include "value_spool.h"
 
 void lark_reply_init(struct lark_reply *reply, const struct lark_plan *plan, const struct lark_mem *mem,
                      struct lark_buf *out)
@@ -33,71 +33,6 @@ void lark_reply_done(struct lark_reply *reply)
     lark_buf_done(&reply->names);
     if (reply->seen) reply->mem->free(reply->mem->ctx, reply->seen, 2 * reply->seen_cap * sizeof *reply->seen);
     reply->seen = NULL;
-}
-
-enum lark_status lark__begin_data(struct lark_reply *reply)
-{
-    if (reply->begun) return LARK_OK;
-    reply->begun = true;
-    return lark_buf_append(reply->out, reply->plan->config->dialect->before_data);
-}
-
-enum lark_status lark__end_data(struct lark_reply *reply)
-{
-    reply->done = true;
-    return lark_buf_append(reply->out, reply->plan->config->dialect->after_data);
-}
-
-enum lark_status lark__reply_error(struct lark_reply *reply, const struct lark_err *err)
-{
-    reply->error = lark_error_row(err->status);
-    reply->http_status = reply->error->http_status;
-    reply->done = true;
-    return lark_error_render(reply->plan->config, err, reply->out);
-}
-
-bool lark__strip_prefix(const struct lark_plan *plan, struct lark_slice *name)
-{
-    size_t n = plan->prefix.len;
-    if (n == 0) return true;
-    if (name->len <= n || name->p[n] != ':' || !lark__starts(*name, plan->prefix)) return false;
-    *name = lark__from(*name, n + 1);
-    return true;
-}
-
-/* --- an error reply of Redis ----------------------------------------------------------------------------------- */
-
-/* Keys in it lose their prefix: every prefix + ":" goes. Uses reply->text: no piece is being gathered now. */
-static enum lark_status without_prefix(struct lark_reply *reply, struct lark_slice *text)
-{
-    struct lark_slice prefix = reply->plan->prefix;
-    if (prefix.len == 0) return LARK_OK;
-    struct lark_buf *clean = &reply->text;
-    clean->len = 0;
-    enum lark_status status = lark_buf_reserve(clean, text->len);
-    if (status != LARK_OK) return status;
-    for (size_t i = 0; i < text->len;) {
-        struct lark_slice rest = lark__from(*text, i);
-        if (rest.len > prefix.len && rest.p[prefix.len] == ':' && lark__starts(rest, prefix)) {
-            i += prefix.len + 1;
-        } else {
-            clean->p[clean->len++] = text->p[i++];
-        }
-    }
-    *text = lark__slice(clean->p, clean->len);
-    return LARK_OK;
-}
-
-enum lark_status lark__redis_error(struct lark_reply *reply, struct lark_slice text)
-{
-    enum lark_status status = without_prefix(reply, &text);
-    if (status != LARK_OK) return status;
-    struct lark_err err = {.status = lark__redis_status(text), .got = text, .method = reply->plan->method};
-    if (reply->plan->loop == LARK__STEPS_FLUSHDB) {
-        err.text = "keys deleted so far";
-        err.offset = reply->found;
-    }
-    return lark__reply_error(reply, &err);
 }
 
 /* --- events ---------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* resp_write.c - commands on the wire: arrays of bulk strings. */
 #include <lark/resp.h>
 
+#include "buf.h"
 #include "num.h"
 
 static enum lark_status write_header(struct lark_buf *out, uint8_t type, size_t n)

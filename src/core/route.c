@@ -1,6 +1,7 @@
 /* route.c - the request line: mount point, segments, word, path template, verb, scopes. */
 #include <lark/plan.h>
 
+#include "buf.h"
 #include "catalogue.h"
 #include "dialect.h"
 #include "fail.h"

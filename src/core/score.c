@@ -4,6 +4,8 @@
  * more need work: round to 15, then 16 digits, and keep the first that gives the double of the full text. */
 #include "score.h"
 
+#include "buf.h"
+
 #define MANTISSA_BITS 52
 #define LOWEST_POWER (-342)
 #define HIGHEST_POWER 308

@@ -2,8 +2,10 @@
  * map, a set, pairs in arrays of their own), so what counts is the number of the leaf. */
 #include "shape.h"
 
+#include "buf.h"
 #include "datetime.h"
 #include "json_write.h"
+#include "prefix.h"
 #include "score.h"
 #include "steps.h"
 

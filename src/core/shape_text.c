@@ -1,4 +1,5 @@
 /* shape_text.c - texts of Redis that become objects: INFO, CLIENT LIST, DEBUG OBJECT. */
+#include "buf.h"
 #include "json_write.h"
 #include "score.h"
 #include "shape.h"

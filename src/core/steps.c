@@ -1,6 +1,9 @@
 #include "steps.h"
 
+#include "buf.h"
+#include "envelope.h"
 #include "json_write.h"
+#include "prefix.h"
 #include "region.h"
 #include "shape.h"
 

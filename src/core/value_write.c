@@ -2,6 +2,7 @@
 #include <lark/spool.h>
 
 #include "base64.h"
+#include "buf.h"
 #include "json_write.h"
 
 void lark_value_writer_init(struct lark_value_writer *writer, enum lark_value_form form)
