@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -15,6 +16,7 @@
 #include "text.h"
 
 #define OUTPUT_MAX 4000
+#define CLEAR_MS 5000
 
 extern char **environ;
 
@@ -141,4 +143,25 @@ char *lark__child_find(struct lark_arena *arena, const char *name)
         path += len + (path[len] == ':' ? 1 : 0);
     }
     return NULL;
+}
+
+struct lark_ending lark__child_ending(int status)
+{
+    struct lark_ending ending;
+    if (WIFSIGNALED(status))
+        (void)snprintf(ending.text, sizeof(ending.text), "signal %d", WTERMSIG(status));
+    else
+        (void)snprintf(ending.text, sizeof(ending.text), "exit code %d", WEXITSTATUS(status));
+    return ending;
+}
+
+void lark__child_clear(pid_t group)
+{
+    const int64_t deadline_ms = lark__clock_ms() + CLEAR_MS;
+    /* we are their reaper (PR_SET_CHILD_SUBREAPER) once the leader is gone */
+    while (kill(-group, SIGKILL) == 0 && lark__clock_ms() < deadline_ms) {
+        while (waitpid(-group, NULL, WNOHANG) > 0)
+            ;
+        (void)poll(NULL, 0, 5);
+    }
 }

@@ -34,4 +34,15 @@ LARK_MUST_USE int lark__child_run(struct lark_arena *arena, const char *const *a
  * return: in the arena, or NULL */
 char *lark__child_find(struct lark_arena *arena, const char *name);
 
+/* How a process ended, as words. */
+struct lark_ending {
+    char text[32];
+};
+
+/* lark__child_ending - "exit code 1", "signal 9". in: status: as from waitpid */
+struct lark_ending lark__child_ending(int status);
+
+/* lark__child_clear - kill what is left of a group whose leader has ended, and wait until it is gone. */
+void lark__child_clear(pid_t group);
+
 #endif

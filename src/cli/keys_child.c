@@ -11,7 +11,6 @@
 #include "clock.h"
 #include "files.h"
 #include "nginx_oauth.h"
-#include "processes.h"
 #include "text.h"
 
 #define SOURCE "jwks.source"
@@ -61,7 +60,7 @@ static int start(const struct lark_oauth_settings *oauth, const struct lark_stat
                                 oauth->ca == NULL ? NULL : "--ca",
                                 oauth->ca,
                                 NULL};
-    const int log_fd = lark__processes_open_log(state, LARK_KEYS_LOG);
+    const int log_fd = lark__state_open_log(state, LARK_KEYS_LOG);
     const struct lark_child_plan plan = {argv, log_fd, state->children_fd, SIGKILL};
     if (log_fd >= 0) {
         error = lark__child_start(&plan, out_pid);
@@ -84,7 +83,7 @@ void lark__keys_start(struct lark_keys_child *child, const struct lark_settings 
 void lark__keys_ended(struct lark_keys_child *child, int status)
 {
     const int64_t now = lark__clock_ms();
-    lark__processes_clear(child->pid);
+    lark__child_clear(child->pid);
     child->pid = 0;
     if (child->backoff_ms == 0 || now - child->started_ms >= STEADY_MS)
         child->backoff_ms = BACKOFF_FIRST_MS;
@@ -92,7 +91,7 @@ void lark__keys_ended(struct lark_keys_child *child, int status)
         child->backoff_ms = child->backoff_ms * 2 < BACKOFF_MAX_MS ? child->backoff_ms * 2 : BACKOFF_MAX_MS;
     child->again_ms = now + child->backoff_ms;
     lark__cli_say("lark jwks-refresh ended (%s), see " LARK_KEYS_LOG "; it is started again",
-                  lark__processes_ending(status).text);
+                  lark__child_ending(status).text);
 }
 
 bool lark__keys_awaited(const struct lark_keys_child *child, const struct lark_state *state)
@@ -113,6 +112,6 @@ void lark__keys_stop(struct lark_keys_child *child)
     if (child->pid == 0) return;
     (void)kill(child->pid, SIGKILL);
     (void)waitpid(child->pid, NULL, 0);
-    lark__processes_clear(child->pid);
+    lark__child_clear(child->pid);
     child->pid = 0;
 }

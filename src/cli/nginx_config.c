@@ -21,13 +21,6 @@ static void limits(uint32_t *out_files, uint32_t *out_connections)
     *out_connections = files / 2 > CONNECTIONS_MAX ? CONNECTIONS_MAX : files / 2 < 64 ? 64 : files / 2;
 }
 
-bool lark__nginx_config_takes(const char *path)
-{
-    for (const char *p = path; *p != '\0'; p++)
-        if (*p == '"' || *p == '\'' || *p == '\\' || *p == '$' || (unsigned char)*p < 0x20 || *p == 0x7f) return false;
-    return true;
-}
-
 static const char *make_main(struct lark_arena *arena, const struct lark_settings *settings, const char *state_dir,
                              const char *module, bool as_root)
 {

@@ -14,9 +14,6 @@
 #define LARK_NGINX_DOCUMENT "openapi.json"
 #define LARK_REDIS_SOCKET "redis.sock"
 
-/* lark__nginx_config_takes - may the path stand between quotes? Not with what ends them, escapes, or names a variable. */
-bool lark__nginx_config_takes(const char *path);
-
 /* lark__nginx_config_make - the text of the configuration. No secret is in it.
  * in:     state_dir: absolute; module: path of the nginx module; as_root: nginx will be started as root
  * return: in the arena. Every value in it was checked by lark__settings_read */

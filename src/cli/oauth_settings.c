@@ -11,7 +11,6 @@
 
 #include "fetch.h"
 #include "files.h"
-#include "nginx_config.h"
 #include "redis_settings.h"
 #include "text.h"
 #include "token_settings.h"
@@ -19,7 +18,7 @@
 /* What stands in nginx' configuration between quotes. */
 static bool is_plain(const struct lark_option_value *value)
 {
-    if (value->text == NULL || lark__nginx_config_takes(value->text)) return true;
+    if (value->text == NULL || lark__cli_quotable(value->text)) return true;
     lark__cli_say("%s: quotes, \\, $ and control characters cannot stand in nginx's configuration, got '%s'",
                   value->where, value->text);
     return false;

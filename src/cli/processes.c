@@ -1,28 +1,13 @@
 #include "processes.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "child.h"
 #include "clock.h"
 #include "nginx_config.h"
 #include "prepare.h"
 #include "text.h"
-
-#define CLEAR_MS 5000
-
-int lark__processes_open_log(const struct lark_state *state, const char *name)
-{
-    const int fd = openat(state->dir_fd, name, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) lark__cli_say("%s/%s cannot be written: %s", state->path, name, strerror(errno));
-    return fd;
-}
 
 bool lark__processes_start_redis(struct lark_server *server)
 {
@@ -56,25 +41,4 @@ bool lark__processes_start_nginx(struct lark_server *server)
     if (error != 0) lark__cli_say("%s cannot be run: %s", argv[0], strerror(error));
     lark_arena_done(&arena);
     return error == 0;
-}
-
-struct lark_ending lark__processes_ending(int status)
-{
-    struct lark_ending ending;
-    if (WIFSIGNALED(status))
-        (void)snprintf(ending.text, sizeof(ending.text), "signal %d", WTERMSIG(status));
-    else
-        (void)snprintf(ending.text, sizeof(ending.text), "exit code %d", WEXITSTATUS(status));
-    return ending;
-}
-
-void lark__processes_clear(pid_t group)
-{
-    const int64_t deadline_ms = lark__clock_ms() + CLEAR_MS;
-    /* we are their reaper (PR_SET_CHILD_SUBREAPER) once the leader is gone */
-    while (kill(-group, SIGKILL) == 0 && lark__clock_ms() < deadline_ms) {
-        while (waitpid(-group, NULL, WNOHANG) > 0)
-            ;
-        (void)poll(NULL, 0, 5);
-    }
 }

@@ -98,7 +98,7 @@ bool lark__programs_find(struct lark_arena *arena, const struct lark_settings *s
     }
     if (!fits_nginx(arena, programs.nginx)) return false;
     programs.module = lark__programs_module(arena, settings);
-    if (!lark__nginx_config_takes(programs.module)) {
+    if (!lark__cli_quotable(programs.module)) {
         lark__cli_say("Lark's nginx module %s: a path with quotes, \\, $ or control characters cannot stand in nginx's "
                       "configuration",
                       programs.module);

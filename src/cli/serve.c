@@ -26,7 +26,7 @@ static int print_config(struct lark_server *server)
     if (settings->own_redis && !lark__prepare_private_redis(&server->arena, settings->state_dir, settings))
         return EXIT_FAILURE;
     const char *module = lark__programs_module(&server->arena, settings);
-    if (!lark__nginx_config_takes(module)) {
+    if (!lark__cli_quotable(module)) {
         lark__cli_say("Lark's nginx module %s: such a path cannot stand in nginx's configuration", module);
         return EXIT_FAILURE;
     }

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "clock.h"
 #include "files.h"
 #include "nginx_config.h"
@@ -82,14 +83,14 @@ static void say_ended(const struct lark_server *server, const char *what, int st
     struct lark_arena arena;
     lark_arena_init(&arena, lark_mem_default(), LARK_CLI_TEXT_MAX, NULL, 0);
     const char *said = lark__file_tail(&arena, lark__state_file(&arena, &server->state, log), from);
-    lark__cli_say("%s (%s)%s%s", what, lark__processes_ending(status).text, said[0] != '\0' ? ": " : "", said);
+    lark__cli_say("%s (%s)%s%s", what, lark__child_ending(status).text, said[0] != '\0' ? ": " : "", said);
     lark_arena_done(&arena);
 }
 
 static void nginx_ended(struct lark_server *server, int status)
 {
     const enum lark_phase was = server->phase;
-    lark__processes_clear(server->nginx);
+    lark__child_clear(server->nginx);
     server->nginx = 0;
     if (was < LARK_PHASE_NGINX_QUITS) {
         say_ended(server, was == LARK_PHASE_UP ? "nginx ended unexpectedly" : "nginx does not start", status,
@@ -102,7 +103,7 @@ static void nginx_ended(struct lark_server *server, int status)
 static void redis_ended(struct lark_server *server, int status)
 {
     const int64_t now = lark__clock_ms();
-    lark__processes_clear(server->redis);
+    lark__child_clear(server->redis);
     server->redis = 0;
     if (server->phase == LARK_PHASE_REDIS_SAVES) {
         /* our SIGTERM ends it so before it has its handlers, and any data */
@@ -125,7 +126,7 @@ static void redis_ended(struct lark_server *server, int status)
     else
         server->backoff_ms = server->backoff_ms * 2 < BACKOFF_MAX_MS ? server->backoff_ms * 2 : BACKOFF_MAX_MS;
     server->redis_again_ms = now + server->backoff_ms;
-    lark__cli_say("the private Redis ended (%s); it is started again", lark__processes_ending(status).text);
+    lark__cli_say("the private Redis ended (%s); it is started again", lark__child_ending(status).text);
 }
 
 static void reap(struct lark_server *server)
@@ -309,8 +310,8 @@ int lark__server_run(struct lark_server *server)
         lark__cli_say("signals cannot be set up: %s", strerror(errno));
         return 1;
     }
-    server->log_fd = lark__processes_open_log(&server->state, LARK_NGINX_ERROR_LOG);
-    server->redis_log_fd = lark__processes_open_log(&server->state, REDIS_LOG);
+    server->log_fd = lark__state_open_log(&server->state, LARK_NGINX_ERROR_LOG);
+    server->redis_log_fd = lark__state_open_log(&server->state, REDIS_LOG);
     server->log_from = lseek(server->log_fd, 0, SEEK_END);
     server->redis_log_from = lseek(server->redis_log_fd, 0, SEEK_END);
     server->had_tty = has_tty();

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "files.h"
-#include "nginx_config.h"
+#include "oauth_settings.h"
 #include "redis_settings.h"
 #include "text.h"
 #include "token_settings.h"
@@ -31,7 +31,7 @@ static bool word_char(char c)
 
 static bool plain_path(const struct lark_option_value *value, const char *path)
 {
-    if (lark__nginx_config_takes(path)) return true;
+    if (lark__cli_quotable(path)) return true;
     lark__cli_say("%s: a path with quotes, \\, $ or control characters cannot stand in nginx's configuration, got '%s'",
                   value->where, path);
     return false;
@@ -82,17 +82,6 @@ static bool read_mount(struct lark_arena *arena, const struct lark_options *opti
     return true;
 }
 
-bool lark__settings_word(const char *list, size_t *at, struct lark_slice *out_word)
-{
-    const char *start = list + *at;
-    size_t len = 0;
-    while (start[len] != '\0' && start[len] != ' ') len++;
-    if (len == 0) return false;
-    *out_word = (struct lark_slice){(const uint8_t *)start, len};
-    *at += len + (start[len] == ' ' ? 1 : 0);
-    return true;
-}
-
 void lark__settings_say_scope(const char *where, struct lark_slice word)
 {
     struct lark_slice near[3];
@@ -116,7 +105,7 @@ static bool read_scopes(struct lark_arena *arena, const struct lark_options *opt
     struct lark_slice word;
     size_t at = 0;
     (void)arena;
-    while (lark__settings_word(value->text, &at, &word))
+    while (lark__cli_word(value->text, &at, &word))
         if (lark_scopes_add(lark_catalogue_default(), word, &settings->allowed) != LARK_OK) {
             lark__settings_say_scope(value->where, word);
             return false;
@@ -145,7 +134,7 @@ static bool read_hosts(struct lark_arena *arena, const struct lark_options *opti
     const struct lark_option_value *value = value_of(options, LARK_OPTION_ALLOWED_HOSTS);
     struct lark_slice word;
     size_t at = 0;
-    while (lark__settings_word(value->text, &at, &word))
+    while (lark__cli_word(value->text, &at, &word))
         if (!good_host(arena, word)) {
             lark__cli_say("%s: expected host names without ports (an IPv6 address in brackets), got '%.*s'",
                           value->where, (int)(word.len > HOST_MAX ? HOST_MAX : word.len), (const char *)word.p);
@@ -248,7 +237,8 @@ bool lark__settings_read(struct lark_arena *arena, const struct lark_options *op
     if (!read_listen(arena, options, &settings) || !read_mount(arena, options, &settings) ||
         !read_scopes(arena, options, &settings) || !read_hosts(arena, options, &settings) ||
         !read_tls(arena, options, &settings) || !lark__web_settings_read(options, &settings.web) ||
-        !lark__settings_read_tokens(arena, options, &settings) || !read_state_dir(arena, options, &settings) ||
+        !lark__settings_read_tokens(arena, options, &settings) ||
+        !lark__settings_read_oauth(arena, options, &settings) || !read_state_dir(arena, options, &settings) ||
         !read_paths(arena, options, &settings) || !read_redis_files(arena, options, &settings) ||
         !lark__settings_read_redis(arena, options, &settings))
         return false;

@@ -106,9 +106,7 @@ LARK_MUST_USE bool lark__settings_read(struct lark_arena *arena, const struct la
 /* lark__settings_state_dir - where state is kept when nobody says. return: NULL: no home folder is known */
 const char *lark__settings_state_dir(struct lark_arena *arena);
 
-/* lark__settings_word - the next word of a list joined by blanks, behind *at. return: false at its end
- * lark__settings_say_scope - tell that there is no such scope, and which are spelled nearly so. in: where: who asked */
-bool lark__settings_word(const char *list, size_t *at, struct lark_slice *out_word);
+/* lark__settings_say_scope - tell that there is no such scope, and which are spelled nearly so. in: where: who asked */
 void lark__settings_say_scope(const char *where, struct lark_slice word);
 
 /* lark__settings_redis_text - a Redis as URL without its password. */

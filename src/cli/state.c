@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "nginx_config.h"
 #include "privileges.h"
 #include "text.h"
 #include "url.h"
@@ -61,7 +60,7 @@ bool lark__state_open(struct lark_arena *arena, const char *path, struct lark_st
         return false;
     }
     state.path = lark__cli_format(arena, "%s", canonical);
-    if (!lark__nginx_config_takes(state.path)) {
+    if (!lark__cli_quotable(state.path)) {
         lark__cli_say("state folder %s: a path with quotes, \\, $ or control characters cannot stand in nginx's "
                       "configuration",
                       state.path);
@@ -147,4 +146,11 @@ bool lark__state_socket_fits(const char *state_dir, const char *name)
                   "socket can have; choose a shorter one with --state-dir",
                   state_dir, name, len, LARK_REDIS_PATH_MAX);
     return false;
+}
+
+int lark__state_open_log(const struct lark_state *state, const char *name)
+{
+    const int fd = openat(state->dir_fd, name, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) lark__cli_say("%s/%s cannot be written: %s", state->path, name, strerror(errno));
+    return fd;
 }

@@ -42,4 +42,7 @@ char *lark__state_file(struct lark_arena *arena, const struct lark_state *state,
 /* lark__state_socket_fits - is the path of a socket in the folder short enough to be bound? return: false: said why */
 LARK_MUST_USE bool lark__state_socket_fits(const char *state_dir, const char *name);
 
+/* lark__state_open_log - the file that a child's own words go to. return: -1 when it said why */
+LARK_MUST_USE int lark__state_open_log(const struct lark_state *state, const char *name);
+
 #endif

@@ -109,3 +109,21 @@ const char *lark__cli_near(const char *word, const char *const *words, size_t n_
     }
     return best;
 }
+
+bool lark__cli_word(const char *list, size_t *at, struct lark_slice *out_word)
+{
+    const char *start = list + *at;
+    size_t len = 0;
+    while (start[len] != '\0' && start[len] != ' ') len++;
+    if (len == 0) return false;
+    *out_word = (struct lark_slice){(const uint8_t *)start, len};
+    *at += len + (start[len] == ' ' ? 1 : 0);
+    return true;
+}
+
+bool lark__cli_quotable(const char *text)
+{
+    for (const char *p = text; *p != '\0'; p++)
+        if (*p == '"' || *p == '\'' || *p == '\\' || *p == '$' || (unsigned char)*p < 0x20 || *p == 0x7f) return false;
+    return true;
+}

@@ -27,4 +27,11 @@ bool lark__cli_is(struct lark_slice bytes, const char *word);
  * cost: O(words * length²); for errors only */
 const char *lark__cli_near(const char *word, const char *const *words, size_t n_words);
 
+/* lark__cli_word - the next word of a list joined by blanks, behind *at. return: false at its end */
+bool lark__cli_word(const char *list, size_t *at, struct lark_slice *out_word);
+
+/* lark__cli_quotable - may the text stand between quotes in nginx's or Redis' configuration? Not with what ends them, escapes,
+ * or names a variable. */
+bool lark__cli_quotable(const char *text);
+
 #endif

@@ -163,7 +163,7 @@ static bool read_scopes(struct request *request, struct lark_new_token *token, c
         else
             p++;
     token->scopes = words;
-    for (; lark__settings_word(words, &at, &word); n++) {
+    for (; lark__cli_word(words, &at, &word); n++) {
         if (lark_scopes_add(lark_catalogue_default(), word, &token->credential.scopes) != LARK_OK) {
             lark__settings_say_scope("--scopes", word);
             return false;

@@ -118,7 +118,7 @@ void lark__token_entry(struct lark_buf *out, const struct lark_new_token *token)
     append(out, lark__cli_slice(", \"sha256\": "));
     append_json(out, lark__cli_slice(digits));
     append(out, lark__cli_slice(", \"scopes\": ["));
-    for (bool first = true; lark__settings_word(token->scopes, &at, &word); first = false) {
+    for (bool first = true; lark__cli_word(token->scopes, &at, &word); first = false) {
         if (!first) append(out, lark__cli_slice(", "));
         append_json(out, word);
     }

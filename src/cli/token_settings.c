@@ -4,8 +4,6 @@
 #include <string.h>
 
 #include "files.h"
-#include "nginx_config.h"
-#include "oauth_settings.h"
 #include "redis_settings.h"
 #include "text.h"
 
@@ -62,7 +60,7 @@ bool lark__settings_read_store(struct lark_arena *arena, const struct lark_optio
     if (!out_place->url.is_tls) return true;
     out_place->tls.name = lark__cli_copy(arena, out_place->url.host);
     if (ca->text != NULL) out_place->tls.ca = lark__file_absolute(arena, ca->text);
-    if (out_place->tls.ca == NULL || lark__nginx_config_takes(out_place->tls.ca)) return true;
+    if (out_place->tls.ca == NULL || lark__cli_quotable(out_place->tls.ca)) return true;
     lark__cli_say("%s: a path with quotes, \\, $ or control characters cannot stand in nginx's configuration, got '%s'",
                   ca->where, ca->text);
     return false;
@@ -95,7 +93,7 @@ bool lark__settings_read_tokens(struct lark_arena *arena, const struct lark_opti
                       options->values[LARK_OPTION_REQUIRE_PREFIX].where);
         return false;
     }
-    if (!read_store(arena, options, settings) || !lark__settings_read_oauth(arena, options, settings)) return false;
+    if (!read_store(arena, options, settings)) return false;
     if (file->text == NULL) return true;
     return lark__settings_tokens_safe(file, settings) && read_file(arena, file, settings);
 }

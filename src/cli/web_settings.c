@@ -9,7 +9,7 @@ static bool read_origins(const struct lark_option_value *value)
 {
     struct lark_slice word;
     size_t at = 0;
-    while (lark__settings_word(value->text, &at, &word)) {
+    while (lark__cli_word(value->text, &at, &word)) {
         const char *wrong = lark_origin_fault(word);
         if (wrong == NULL) continue;
         lark__cli_say("%s: %s, got '%.*s'", value->where, wrong, word.len > 100 ? 100 : (int)word.len,
@@ -46,7 +46,7 @@ static bool read_proxies(const struct lark_option_value *value)
 {
     struct lark_slice word;
     size_t at = 0;
-    while (lark__settings_word(value->text, &at, &word)) {
+    while (lark__cli_word(value->text, &at, &word)) {
         if (good_network(word)) continue;
         lark__cli_say("%s: expected IP addresses or networks as 10.0.0.0/8, got '%.*s'", value->where,
                       word.len > 100 ? 100 : (int)word.len, (const char *)word.p);
@@ -82,7 +82,7 @@ static const char *make_proxies(struct lark_arena *arena, const char *proxies)
     const char *lines = "";
     struct lark_slice word;
     size_t at = 0;
-    while (lark__settings_word(proxies, &at, &word))
+    while (lark__cli_word(proxies, &at, &word))
         lines =
             lark__cli_format(arena, "%s        set_real_ip_from %.*s;\n", lines, (int)word.len, (const char *)word.p);
     return lines[0] == '\0' ? ""
