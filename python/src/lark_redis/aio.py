@@ -7,7 +7,7 @@ from typing import Any
 import redis.asyncio
 from redis import exceptions
 
-from . import _core, cluster, failures, sync
+from . import _core, cluster, failures
 
 
 async def run(client: Any, call: _core.Call, resp: bytes) -> None:
@@ -114,7 +114,7 @@ async def _run_cluster(client: Any, call: _core.Call, resp: bytes) -> None:
     node, asking, tries = None, False, 0
     while not call.answered:
         tries += 1
-        if tries > 5:
+        if tries > cluster.REDIRECTS_MAX:
             call.feed_error(b"TRYAGAIN the cluster sends the call from node to node")
             return
         try:
@@ -142,10 +142,10 @@ async def _on_node(node: Any, call: _core.Call, resp: bytes, asking: bool) -> ex
     connection = node.acquire_connection()
     try:
         await connection.connect()
-        await connection.send_packed_command([sync.ASKING, resp] if asking else [resp], check_health=False)
+        await connection.send_packed_command([cluster.ASKING, resp] if asking else [resp], check_health=False)
         if asking:
             await _read(connection, 0)
-        replies = [await _reply(connection, call) for _ in range(call.awaited)]
+        replies = [await _reply_or_error(connection, call) for _ in range(call.awaited)]
         redirect = cluster.redirect_of(replies)
         if redirect is None:
             await _talk(connection, call, cluster.feed(call, replies))
@@ -162,8 +162,8 @@ async def _on_node(node: Any, call: _core.Call, resp: bytes, asking: bool) -> ex
             node._free.append(connection)
 
 
-async def _reply(connection: Any, call: _core.Call) -> Any:
-    """As cluster's."""
+async def _reply_or_error(connection: Any, call: _core.Call) -> Any:
+    """As connection.reply_or_error."""
     try:
         return await _read(connection, call.block_ms)
     except exceptions.RedisError as error:

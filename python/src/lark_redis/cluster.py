@@ -1,4 +1,4 @@
-"""RedisCluster: which node gets a call. On the node's own client it goes the way of sync.py.
+"""RedisCluster: which node gets a call. On the node's own client it goes the way of any other.
 
 A call goes to the node of its first key; keys in other slots are Redis' to refuse (CROSSSLOT). What looks at all keys
 cannot be one call of a cluster: it is refused rather than answered in part."""
@@ -8,7 +8,11 @@ from typing import Any
 
 from redis import exceptions
 
-from . import _core, failures, sync
+from . import _core, failures
+from .connection import give_back, reply_or_error, take, talk
+
+ASKING = b"*1\r\n$6\r\nASKING\r\n"
+REDIRECTS_MAX = 5
 
 WALKS = {b"SCAN", b"KEYS", b"DBSIZE", b"RANDOMKEY", b"FLUSHDB", b"FLUSHALL"}
 REFUSED = b"ERR %s goes over all keys, and a cluster has them on many nodes: call it on each node"
@@ -23,7 +27,7 @@ def node_key(call: _core.Call, resp: bytes) -> bytes | None:
     return command[positions[0]] if positions else None
 
 
-def run_cluster(client: Any, call: _core.Call, resp: bytes) -> None:
+def run(client: Any, call: _core.Call, resp: bytes) -> None:
     key = node_key(call, resp)
     if call.answered:
         return
@@ -33,7 +37,7 @@ def run_cluster(client: Any, call: _core.Call, resp: bytes) -> None:
         failures.refuse(call, error)
         return
     asking = False
-    for _ in range(sync.REDIRECTS_MAX):
+    for _ in range(REDIRECTS_MAX):
         redirect = _on_node(client, node, call, resp, asking)
         if redirect is None:
             return
@@ -53,16 +57,16 @@ def _on_node(
     while not call.answered:
         tries += 1
         try:
-            connection = sync._take(single, call.lane)
+            connection = take(single, call.lane)
         except exceptions.RedisError as error:
             failures.refuse(call, error)
             return None
         try:
             if asking:
-                connection.send_packed_command([sync.ASKING], check_health=False)
+                connection.send_packed_command([ASKING], check_health=False)
                 connection.read_response(disable_decoding=True)
             connection.send_packed_command([resp], check_health=False)
-            replies = [_reply(connection, call) for _ in range(call.awaited)]
+            replies = [reply_or_error(connection, call) for _ in range(call.awaited)]
         except exceptions.RedisError as error:
             connection.disconnect()
             _failed(call, error, tries)
@@ -75,18 +79,8 @@ def _on_node(
                 return redirect
             _finish(connection, call, replies)
         finally:
-            sync._give_back(single, connection, call)
+            give_back(single, connection, call)
     return None
-
-
-def _reply(connection: Any, call: _core.Call) -> Any:
-    """A reply; an exception for an error of Redis'."""
-    try:
-        return sync._read(connection, call.block_ms)
-    except exceptions.RedisError as error:
-        if failures.reply_text(error) is None:
-            raise
-        return error
 
 
 def redirect_of(replies: list[Any]) -> exceptions.AskError | None:
@@ -105,7 +99,7 @@ def feed(call: _core.Call, replies: list[Any]) -> bytes | None:
 
 def _finish(connection: Any, call: _core.Call, replies: list[Any]) -> None:
     try:
-        sync.talk(connection, call, feed(call, replies))
+        talk(connection, call, feed(call, replies))
     except exceptions.RedisError as error:
         failures.lose(call, error)
 

@@ -4,30 +4,25 @@ It takes a connection of the client's pool and speaks on it itself: so replies c
 decode_responses and response callbacks are set, and nothing is sent twice that may not be."""
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import redis
 from redis import exceptions
 
-from . import _core, failures
-
-ASKING = b"*1\r\n$6\r\nASKING\r\n"
-REDIRECTS_MAX = 5
+from . import _core, cluster, failures
+from .connection import give_back, take, talk
 
 
 def run(client: Any, call: _core.Call, resp: bytes) -> None:
     """client: redis.Redis (Sentinel's and fakeredis' too) or redis.RedisCluster. The call is answered when it returns."""
     if isinstance(client, redis.RedisCluster):
-        from .cluster import run_cluster
-
-        run_cluster(client, call, resp)
+        cluster.run(client, call, resp)
         return
     tries = 0
     while not call.answered:
         tries += 1
         try:
-            connection = _take(client, call.lane)
+            connection = take(client, call.lane)
         except exceptions.RedisError as error:
             failures.refuse(call, error)
             return
@@ -39,86 +34,4 @@ def run(client: Any, call: _core.Call, resp: bytes) -> None:
             else:
                 failures.lose(call, error)
         finally:
-            _give_back(client, connection, call)
-
-
-def talk(connection: Any, call: _core.Call, resp: bytes | None) -> None:
-    """All steps of a call on one connection; resp None: further replies come. RedisError: it broke; it is closed then, so
-    that nobody gets the reply."""
-    while not call.answered:
-        try:
-            if resp is not None:
-                connection.send_packed_command([resp], check_health=False)
-            reply = _read(connection, call.block_ms)
-        except exceptions.RedisError as error:
-            text = failures.reply_text(error)
-            if text is None:
-                connection.disconnect()
-                raise
-            resp = call.feed_error(text)
-        except BaseException:
-            connection.disconnect()
-            raise
-        else:
-            resp = call.feed(reply)
-    if call.awaited > 0:  # of several replies the last ones mattered no more
-        connection.disconnect()
-
-
-def _read(connection: Any, block_ms: int) -> Any:
-    """A reply as it came. Time that Redis waits by itself is added to the client's time-out."""
-    if block_ms == 0 or not connection.socket_timeout:
-        return connection.read_response(disable_decoding=True)
-    seconds = connection.socket_timeout + block_ms / 1000
-    if "timeout" in inspect.signature(connection.read_response).parameters:
-        return connection.read_response(disable_decoding=True, timeout=seconds)
-    socket = connection._sock
-    socket.settimeout(seconds)
-    try:
-        return connection.read_response(disable_decoding=True)
-    finally:
-        if connection._sock is socket:
-            socket.settimeout(connection.socket_timeout)
-
-
-def _take(client: Any, lane: str) -> Any:
-    """A connection that is ready. A private one keeps state: it is fresh, and closed afterwards."""
-    pool = client.connection_pool
-    if lane == "private":
-        connection = pool.connection_class(**{**pool.connection_kwargs, "client_name": None})
-        connection.connect()
-        return connection
-    if client.connection is not None:
-        _lock(client, "acquire")
-        connection = client.connection
-    else:
-        connection = pool.get_connection("_") if failures.OLD_GET_CONNECTION else pool.get_connection()
-    try:
-        connection.check_health()
-    except BaseException:
-        connection.disconnect()
-        _release(client, connection)
-        raise
-    return connection
-
-
-def _give_back(client: Any, connection: Any, call: _core.Call) -> None:
-    # a reply that this call cannot have: whose is the next one?
-    if call.lane == "private" or call.error == _core.PROTOCOL:
-        connection.disconnect()
-    if call.lane != "private":
-        _release(client, connection)
-
-
-def _release(client: Any, connection: Any) -> None:
-    if connection is client.connection:
-        _lock(client, "release")
-    else:
-        client.connection_pool.release(connection)
-
-
-def _lock(client: Any, what: str) -> None:
-    """A client with one connection has a lock for it, from redis-py 5.1 on; before, threads could not share it."""
-    lock = getattr(client, "single_connection_lock", None)
-    if lock is not None:
-        getattr(lock, what)()
+            give_back(client, connection, call)
