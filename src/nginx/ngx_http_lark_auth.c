@@ -1,7 +1,7 @@
 /* Who calls. This runs in nginx' preaccess phase, before limit_req and limit_conn (handlers of a phase run in the reverse
  * order of their modules, and a module that is loaded comes last): limits may count by $lark_caller.
  * source: docs/SECURITY.md, credentials; RFC 6750 */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 ngx_int_t ngx_http_lark_add_handler(ngx_conf_t *cf)
 {
@@ -21,11 +21,15 @@ ngx_int_t ngx_http_lark_add_handler(ngx_conf_t *cf)
 ngx_int_t ngx_http_lark_auth_init(ngx_http_lark_main_conf_t *conf)
 {
     conf->hasher = lark_hasher_new();
-    return conf->hasher == NULL ? NGX_ERROR : ngx_http_lark_oauth_init(conf);
+    if (conf->hasher == NULL || ngx_http_lark_oauth_init(conf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    return ngx_http_lark_introspect_init(conf);
 }
 
 void ngx_http_lark_auth_done(ngx_http_lark_main_conf_t *conf)
 {
+    ngx_http_lark_introspect_done(conf);
     ngx_http_lark_oauth_done(conf);
     lark_hasher_free(conf->hasher);
     conf->hasher = NULL;
@@ -65,12 +69,6 @@ static ngx_uint_t is_cleartext(ngx_connection_t *c)
     }
 #endif
     return ngx_connection_local_sockaddr(c, NULL, 0) != NGX_OK || !ngx_http_lark_is_loopback(c->local_sockaddr);
-}
-
-void ngx_http_lark_use(ngx_http_lark_ctx_t *ctx, const struct lark_credential *credential)
-{
-    ctx->own = *credential;
-    ctx->caller = &ctx->own;
 }
 
 /* A source says whether it knows a token. LARK_OK: ctx->caller is set. LARK_E_BAD_CREDENTIALS: the next one is asked.

@@ -1,4 +1,4 @@
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define WINDOW_BYTES ((size_t)32 * 1024)
 

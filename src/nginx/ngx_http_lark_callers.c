@@ -1,5 +1,5 @@
 /* Who has how many blocking calls. A caller is in the tree while he has one. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 struct ngx_http_lark_caller_s {
     ngx_str_node_t node;

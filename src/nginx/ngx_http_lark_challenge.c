@@ -1,5 +1,5 @@
 /* What is told to who must show credentials. source: RFC 6750 section 3, RFC 9728 section 5.1 */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 static ngx_str_t challenge_key = NGX_HTTP_LARK_TEXT("WWW-Authenticate");
 

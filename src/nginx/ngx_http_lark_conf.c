@@ -1,4 +1,4 @@
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 /* Bounds of a directive, behind what nginx calls after its own slot function has read the value. */
 typedef struct {

@@ -1,10 +1,7 @@
 /* Pages of other origins that may call: an exact list, off by default. Never a star, never credentials that a browser adds
  * by itself (Access-Control-Allow-Credentials): a page sends its token in the header Authorization.
  * source: Fetch standard, "CORS protocol"; docs/browsers.md */
-#include "ngx_http_lark_module.h"
-
-/* Chromium keeps a preflight's answer no longer. */
-#define MAX_AGE "7200"
+#include "ngx_http_lark.h"
 
 char *ngx_http_lark_set_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -100,27 +97,6 @@ ngx_int_t ngx_http_lark_push_cors(ngx_http_request_t *r, const ngx_http_lark_loc
     }
     return ngx_http_lark_push_header(r, allow, *origin) == NGX_OK ? ngx_http_lark_push_header(r, expose, exposed)
                                                                   : NGX_ERROR;
-}
-
-/* The same for every path: what is wrong with it is told to the call itself, where a page can read it. */
-ngx_int_t ngx_http_lark_send_preflight(ngx_http_lark_ctx_t *ctx)
-{
-    static const struct {
-        ngx_str_t key;
-        ngx_str_t value;
-    } headers[] = {
-        {NGX_HTTP_LARK_TEXT("Access-Control-Allow-Methods"), NGX_HTTP_LARK_TEXT("GET, HEAD, POST, PUT, DELETE")},
-        {NGX_HTTP_LARK_TEXT("Access-Control-Allow-Headers"),
-         NGX_HTTP_LARK_TEXT("Authorization, Content-Type, Lark-Timing, Lark-Values, Range, Traceparent, X-Request-ID")},
-        {NGX_HTTP_LARK_TEXT("Access-Control-Max-Age"), NGX_HTTP_LARK_TEXT(MAX_AGE)},
-    };
-    for (ngx_uint_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-        if (ngx_http_lark_push_header(ctx->request, headers[i].key, headers[i].value) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-    ngx_http_lark_body_refuse(ctx->request);
-    return ngx_http_lark_send(ctx, NGX_HTTP_NO_CONTENT, 0);
 }
 
 /* $lark_cors_origin: for answers that are not the module's, as the OpenAPI document. */

@@ -1,5 +1,5 @@
 /* A file that the configuration names, read whole. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 static ngx_int_t read_all(ngx_file_t *file, ngx_uint_t level, const char *directive, size_t max, ngx_str_t *out_text,
                           ngx_file_info_t *out_info)

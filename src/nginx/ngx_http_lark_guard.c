@@ -1,6 +1,6 @@
 /* What is checked before a request is looked at: rules against DNS rebinding and requests that a page of another origin
  * makes a browser send. source: docs/SECURITY.md, browsers and the wire */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define LITERAL(text) ((struct lark_slice){(const uint8_t *)(text), sizeof(text) - 1})
 

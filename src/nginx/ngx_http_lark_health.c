@@ -1,5 +1,5 @@
 /* lark_health: does Redis answer? lark_ready: could this process answer a call? Each Redis of the list is asked in turn. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define LITERAL(text) ((struct lark_slice){(const uint8_t *)(text), sizeof(text) - 1})
 

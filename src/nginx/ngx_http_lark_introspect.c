@@ -3,7 +3,7 @@
  * What was answered is kept for a minute at most, and never beyond the token's own end; a refusal for five seconds, in a cache
  * of its own: who sends made-up tokens does not push out good ones. Whatever is no good answer is 503.
  * source: RFC 7662 */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define REFUSED_MS 5000
 #define VERIFIED_MAX 8192
@@ -154,19 +154,6 @@ char *ngx_http_lark_set_introspect(ngx_conf_t *cf, ngx_command_t *cmd, void *con
     }
     llcf->oauth.introspect = introspect;
     return NGX_CONF_OK;
-}
-
-ngx_http_lark_introspect_t *ngx_http_lark_introspect_own(ngx_conf_t *cf, const ngx_http_lark_introspect_t *from)
-{
-    ngx_http_lark_main_conf_t *lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_lark_module);
-    ngx_http_lark_introspect_t **slot = ngx_array_push(&lmcf->introspect);
-    ngx_http_lark_introspect_t *own = ngx_palloc(cf->pool, sizeof(ngx_http_lark_introspect_t));
-    if (slot == NULL || own == NULL) {
-        return NULL;
-    }
-    *own = *from;
-    *slot = own;
-    return own;
 }
 
 /* ---- what the location sends ---- */

@@ -2,7 +2,7 @@
  * once a second at most, and only when somebody shows a JWT. A file that is broken leaves the keys that were good in use. With
  * max_age somebody refreshes the file; then keys that were not refreshed for so long are not used: who stops the refreshing
  * would keep a revoked key alive. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define DIRECTIVE "lark_oauth_jwks"
 #define LOOK_EVERY_MS 1000

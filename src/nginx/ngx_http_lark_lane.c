@@ -1,20 +1,5 @@
 #include "ngx_http_lark_link.h"
 
-void ngx_http_lark_away_detail(ngx_http_lark_redis_t *redis, struct lark_err *err)
-{
-    ngx_memzero(err, sizeof(struct lark_err));
-    err->status = LARK_E_AWAY;
-    err->method = -1;
-    err->got.p = redis->reason.data;
-    err->got.len = redis->reason.len;
-}
-
-/* How Redis refused a PING. */
-struct lark_slice ngx_http_lark_refusal(const ngx_http_lark_link_t *link)
-{
-    return lark_conn_reason(&link->conn);
-}
-
 static ngx_http_lark_link_t *shared_link(ngx_http_lark_redis_t *redis)
 {
     ngx_http_lark_link_t *link = redis->shared;
@@ -31,24 +16,6 @@ static ngx_http_lark_link_t *shared_link(ngx_http_lark_redis_t *redis)
         ngx_add_timer(&link->timer, NGX_HTTP_LARK_BACKOFF_FIRST);
     }
     return link;
-}
-
-void ngx_http_lark_link_wake(ngx_http_lark_link_t *link)
-{
-    if (link->is_idle) {
-        ngx_queue_remove(&link->idle);
-        link->redis->n_idle--;
-        link->is_idle = 0;
-        ngx_http_lark_stats->n[NGX_HTTP_LARK_N_IDLE]--;
-    }
-}
-
-/* What broke one connection has perhaps broken these, and they would not tell. */
-void ngx_http_lark_idle_drop(ngx_http_lark_redis_t *redis)
-{
-    while (!ngx_queue_empty(&redis->idle)) {
-        ngx_http_lark_link_destroy(ngx_queue_data(ngx_queue_head(&redis->idle), ngx_http_lark_link_t, idle));
-    }
 }
 
 /* One from the pool, which is asked first whether it lives: NULL when there is none. */
@@ -144,7 +111,7 @@ static void keep_popped(ngx_http_lark_ctx_t *ctx, ngx_http_lark_link_t *link)
     }
 }
 
-static struct lark_call call_of(ngx_http_lark_ctx_t *ctx, ngx_msec_t from, lark_call_fn fn)
+static struct lark_call call_of(ngx_http_lark_ctx_t *ctx, ngx_msec_t from, lark_call_fn fn, lark_call_more_fn more)
 {
     struct lark_call call;
     call.reply = &ctx->reply;
@@ -152,7 +119,7 @@ static struct lark_call call_of(ngx_http_lark_ctx_t *ctx, ngx_msec_t from, lark_
     call.ctx = ctx;
     call.deadline_ms = from + ctx->conf->timeout + ctx->plan.block_ms;
     call.access = ctx->plan.access;
-    call.more = ngx_http_lark_stream_more;
+    call.more = more;
     call.patience_ms = (uint32_t)ctx->conf->timeout;
     return call;
 }
@@ -168,7 +135,7 @@ static enum lark_status submitted(ngx_http_lark_ctx_t *ctx, ngx_http_lark_link_t
     return LARK_OK;
 }
 
-enum lark_status ngx_http_lark_submit(ngx_http_lark_ctx_t *ctx, lark_call_fn fn)
+enum lark_status ngx_http_lark_submit(ngx_http_lark_ctx_t *ctx, lark_call_fn fn, lark_call_more_fn more)
 {
     ngx_http_lark_link_t *link;
     ngx_uint_t is_large = ctx->body.len > NGX_HTTP_LARK_LARGE_BODY;
@@ -177,7 +144,7 @@ enum lark_status ngx_http_lark_submit(ngx_http_lark_ctx_t *ctx, lark_call_fn fn)
     if (status != LARK_OK) {
         return status;
     }
-    struct lark_call call = call_of(ctx, ctx->started, fn);
+    struct lark_call call = call_of(ctx, ctx->started, fn, more);
     status = is_large ? lark_conn_call_large(&link->conn, &call, &ctx->plan, &ctx->ticket)
                       : lark_conn_call(&link->conn, &call, &ctx->plan, &ctx->ticket);
     if (status == LARK_OK) {
@@ -186,9 +153,10 @@ enum lark_status ngx_http_lark_submit(ngx_http_lark_ctx_t *ctx, lark_call_fn fn)
     return submitted(ctx, link, status);
 }
 
-enum lark_status ngx_http_lark_submit_next(ngx_http_lark_ctx_t *ctx, ngx_http_lark_link_t *link, lark_call_fn fn)
+enum lark_status ngx_http_lark_submit_next(ngx_http_lark_ctx_t *ctx, ngx_http_lark_link_t *link, lark_call_fn fn,
+                                           lark_call_more_fn more)
 {
-    struct lark_call call = call_of(ctx, ngx_current_msec, fn);
+    struct lark_call call = call_of(ctx, ngx_current_msec, fn, more);
     return submitted(ctx, link, lark_conn_call_next(&link->conn, &call, &ctx->ticket));
 }
 
@@ -199,7 +167,7 @@ enum lark_status ngx_http_lark_submit_ping(ngx_http_lark_ctx_t *ctx, ngx_http_la
     if (status != LARK_OK) {
         return status;
     }
-    struct lark_call call = call_of(ctx, ctx->started, fn);
+    struct lark_call call = call_of(ctx, ctx->started, fn, NULL);
     return submitted(ctx, link, lark_conn_ping(&link->conn, &call, &ctx->ticket));
 }
 
@@ -212,10 +180,9 @@ enum lark_status ngx_http_lark_submit_lookup(ngx_http_lark_ctx_t *ctx, ngx_http_
     if (status != LARK_OK) {
         return status;
     }
-    struct lark_call call = call_of(ctx, ngx_current_msec, fn);
+    struct lark_call call = call_of(ctx, ngx_current_msec, fn, NULL);
     call.deadline_ms = ngx_current_msec + timeout;
     call.patience_ms = 0; /* a revocation has to hold in time: bytes that trickle in buy none */
-    call.more = NULL;
     return submitted(ctx, link, lark_conn_call(&link->conn, &call, &ctx->plan, &ctx->ticket));
 }
 
@@ -239,10 +206,7 @@ void ngx_http_lark_leave(ngx_http_lark_link_t *link, ngx_uint_t reusable)
 void ngx_http_lark_cancel(ngx_http_lark_ctx_t *ctx)
 {
     ngx_http_lark_link_t *link = ctx->link;
-    if (ctx->queued) {
-        ngx_queue_remove(&ctx->queue);
-        ctx->queued = 0;
-    }
+    ngx_http_lark_again_drop(ctx);
     if (link != NULL) {
         ctx->link = NULL;
         link->waiter = NULL;
@@ -250,96 +214,5 @@ void ngx_http_lark_cancel(ngx_http_lark_ctx_t *ctx)
             lark_conn_cancel(&link->conn, ctx->ticket);
             ngx_http_lark_leave(link, 0);
         }
-    }
-}
-
-void ngx_http_lark_again_all(ngx_http_lark_redis_t *redis)
-{
-    ngx_queue_t again;
-    if (ngx_queue_empty(&redis->again)) {
-        return;
-    }
-    /* What fails again at once is not to come round in this loop. */
-    ngx_queue_init(&again);
-    ngx_queue_add(&again, &redis->again);
-    ngx_queue_init(&redis->again);
-    while (!ngx_queue_empty(&again)) {
-        ngx_queue_t *q = ngx_queue_head(&again);
-        ngx_http_lark_ctx_t *ctx = ngx_queue_data(q, ngx_http_lark_ctx_t, queue);
-        ngx_queue_remove(q);
-        ctx->queued = 0;
-        ngx_http_lark_again(ctx);
-    }
-}
-
-/* ---- the worker ---- */
-
-static ngx_int_t redis_init(ngx_http_lark_redis_t *redis, ngx_cycle_t *cycle)
-{
-    redis->log = cycle->log;
-    ngx_queue_init(&redis->idle);
-    ngx_queue_init(&redis->links);
-    ngx_queue_init(&redis->again);
-    ngx_http_lark_callers_init(redis);
-    redis->read_buf = ngx_alloc(NGX_HTTP_LARK_READ_BUF, cycle->log);
-    if (redis->read_buf == NULL || ngx_http_lark_store_init(redis) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    ngx_http_lark_link_t *link = ngx_http_lark_link_create(redis, LARK_LANE_SHARED);
-    if (link == NULL) {
-        return NGX_ERROR;
-    }
-    ngx_add_timer(&link->timer, 0); /* connect as soon as the loop turns */
-    return NGX_OK;
-}
-
-static ngx_http_lark_main_conf_t *worker_conf(ngx_cycle_t *cycle)
-{
-    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) {
-        return NULL; /* the cache helpers */
-    }
-    if (ngx_get_conf(cycle->conf_ctx, ngx_http_module) == NULL) {
-        return NULL; /* no http block */
-    }
-    return ngx_http_cycle_get_module_main_conf(cycle, ngx_http_lark_module);
-}
-
-ngx_int_t ngx_http_lark_init_process(ngx_cycle_t *cycle)
-{
-    ngx_http_lark_main_conf_t *conf = worker_conf(cycle);
-    ngx_uint_t n = conf == NULL ? 0 : conf->redis.nelts;
-    if (n > 0) {
-        ngx_http_lark_stats_begin(conf->stats, cycle->log);
-    }
-    for (ngx_uint_t i = 0; i < n; i++) {
-        if (redis_init(((ngx_http_lark_redis_t **)conf->redis.elts)[i], cycle) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-    return conf == NULL ? NGX_OK : ngx_http_lark_auth_init(conf);
-}
-
-void ngx_http_lark_exit_process(ngx_cycle_t *cycle)
-{
-    ngx_http_lark_main_conf_t *conf = worker_conf(cycle);
-    ngx_uint_t n = conf == NULL ? 0 : conf->redis.nelts;
-    for (ngx_uint_t i = 0; i < n; i++) {
-        ngx_http_lark_redis_t *redis = ((ngx_http_lark_redis_t **)conf->redis.elts)[i];
-        while (!ngx_queue_empty(&redis->links)) {
-            ngx_http_lark_link_destroy(ngx_queue_data(ngx_queue_head(&redis->links), ngx_http_lark_link_t, queue));
-        }
-        if (redis->shared != NULL) {
-            ngx_http_lark_link_destroy(redis->shared);
-        }
-        ngx_http_lark_tls_forget(redis);
-        ngx_free(redis->read_buf);
-        redis->read_buf = NULL;
-        ngx_http_lark_store_done(redis);
-    }
-    if (n > 0) {
-        ngx_http_lark_stats_end(conf->stats);
-    }
-    if (conf != NULL) {
-        ngx_http_lark_auth_done(conf);
     }
 }

@@ -1,6 +1,6 @@
 /* lark_metrics: what all workers have counted, in Prometheus' text format or OpenMetrics.
  * source: Prometheus, Exposition formats, 0.0.4; OpenMetrics 1.0.0 */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define LITERAL(text) ((struct lark_slice){(const uint8_t *)(text), sizeof(text) - 1})
 

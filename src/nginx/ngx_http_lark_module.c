@@ -1,4 +1,4 @@
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #include <stdlib.h>
 
@@ -25,8 +25,17 @@ static void mem_free(void *ctx, void *p, size_t n)
 /* Requests and connections alike: what does not fit a request's inline blocks is freed by its cleanup handler. */
 const struct lark_mem ngx_http_lark_mem = {NULL, mem_alloc, mem_resize, mem_free};
 
+/* Before the configuration is read. */
+static ngx_int_t add_variables(ngx_conf_t *cf)
+{
+    if (ngx_http_lark_add_variables(cf) != NGX_OK || ngx_http_lark_introspect_variables(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    return ngx_http_lark_add_cors_variable(cf);
+}
+
 static ngx_http_module_t module_ctx = {
-    ngx_http_lark_add_variables,
+    add_variables,
     ngx_http_lark_add_handler,
     ngx_http_lark_create_main_conf,
     ngx_http_lark_init_main_conf,

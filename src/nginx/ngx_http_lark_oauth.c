@@ -2,7 +2,7 @@
  * good is kept for a minute, by its hash and by the keys that it was good by; a location has its own, since another one may ask
  * for another audience.
  * source: RFC 9068; docs/SECURITY.md, credentials */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define KEPT_MS 60000
 #define VERIFIED_MAX 4096
@@ -125,6 +125,20 @@ static char *make_metadata(ngx_conf_t *cf, ngx_http_lark_oauth_t *oauth)
     return NGX_CONF_OK;
 }
 
+/* A location's own, with what it was told: another location may ask more of the same answer. */
+static ngx_http_lark_introspect_t *introspect_own(ngx_conf_t *cf, const ngx_http_lark_introspect_t *from)
+{
+    ngx_http_lark_main_conf_t *lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_lark_module);
+    ngx_http_lark_introspect_t **slot = ngx_array_push(&lmcf->introspect);
+    ngx_http_lark_introspect_t *own = ngx_palloc(cf->pool, sizeof(ngx_http_lark_introspect_t));
+    if (slot == NULL || own == NULL) {
+        return NULL;
+    }
+    *own = *from;
+    *slot = own;
+    return own;
+}
+
 /* Room for the worker's caches. */
 static char *add_door(ngx_conf_t *cf, ngx_http_lark_oauth_t *oauth)
 {
@@ -137,7 +151,7 @@ static char *add_door(ngx_conf_t *cf, ngx_http_lark_oauth_t *oauth)
         return NGX_CONF_ERROR;
     }
     if (oauth->introspect != NULL) {
-        oauth->introspect = ngx_http_lark_introspect_own(cf, oauth->introspect);
+        oauth->introspect = introspect_own(cf, oauth->introspect);
         if (oauth->introspect == NULL) {
             return NGX_CONF_ERROR;
         }
@@ -197,13 +211,12 @@ ngx_int_t ngx_http_lark_oauth_init(ngx_http_lark_main_conf_t *conf)
             return NGX_ERROR;
         }
     }
-    return ngx_http_lark_introspect_init(conf);
+    return NGX_OK;
 }
 
 void ngx_http_lark_oauth_done(ngx_http_lark_main_conf_t *conf)
 {
     ngx_http_lark_oauth_t **doors = conf->oauth.elts;
-    ngx_http_lark_introspect_done(conf);
     for (ngx_uint_t i = 0; i < conf->oauth.nelts; i++) {
         lark_credentials_free(doors[i]->verified);
         doors[i]->verified = NULL;

@@ -1,5 +1,5 @@
 /* lark_resource_metadata: who issues tokens. lark_error: nginx' own errors as JSON. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 ngx_int_t ngx_http_lark_page_begin(ngx_http_request_t *r, ngx_http_lark_ctx_t **out_ctx)
 {

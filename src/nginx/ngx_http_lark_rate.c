@@ -6,7 +6,7 @@
  *
  * The table never grows. Who finds his set full takes over the number of the caller in it who owes least. That number
  * never goes back, so nobody gains by being forgotten; a full table judges too strictly, never too mildly. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #include <sys/random.h>
 

@@ -67,3 +67,18 @@ void ngx_http_lark_reason_take(ngx_http_lark_link_t *link, const char *why)
         ngx_http_lark_reason_set(redis, why);
     }
 }
+
+void ngx_http_lark_away_detail(ngx_http_lark_redis_t *redis, struct lark_err *err)
+{
+    ngx_memzero(err, sizeof(struct lark_err));
+    err->status = LARK_E_AWAY;
+    err->method = -1;
+    err->got.p = redis->reason.data;
+    err->got.len = redis->reason.len;
+}
+
+/* How Redis refused a PING. */
+struct lark_slice ngx_http_lark_refusal(const ngx_http_lark_link_t *link)
+{
+    return lark_conn_reason(&link->conn);
+}

@@ -1,5 +1,5 @@
 /* What is told of a request when it ends. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 void ngx_http_lark_record_begin(ngx_http_lark_ctx_t *ctx)
 {

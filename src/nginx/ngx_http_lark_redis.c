@@ -1,5 +1,5 @@
 /* The directive lark_redis. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define PASSWORD_MAX 4096
 

@@ -1,6 +1,6 @@
 /* Files without a name that are done with. To close one costs 8 ms for 100 MB, 40 ms for 512, and all others would wait:
  * it is cut shorter bit by bit instead, some a turn of the event loop. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 typedef struct {
     ngx_event_t event;

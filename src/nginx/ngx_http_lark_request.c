@@ -1,11 +1,7 @@
 #include "ngx_http_lark_link.h"
 
 static void on_reply(void *data, enum lark_status status);
-
-struct lark_slice ngx_http_lark_slice(ngx_str_t s)
-{
-    return (struct lark_slice){s.data, s.len};
-}
+static void again(ngx_http_lark_ctx_t *ctx);
 
 static enum lark_verb verb_of(ngx_http_request_t *r)
 {
@@ -20,261 +16,7 @@ static enum lark_verb verb_of(ngx_http_request_t *r)
     }
 }
 
-/* ---- the request's memory ---- */
-
-static ngx_http_lark_ctx_t *ctx_take(ngx_http_request_t *r)
-{
-    ngx_http_lark_main_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_lark_module);
-    ngx_http_lark_ctx_t *ctx = conf->free_ctx;
-    if (ctx == NULL) {
-        return ngx_alloc(sizeof(ngx_http_lark_ctx_t), r->connection->log);
-    }
-    conf->free_ctx = ctx->next_free;
-    conf->n_free_ctx--;
-    return ctx;
-}
-
-static void ctx_give_back(ngx_http_lark_ctx_t *ctx)
-{
-    ngx_http_lark_main_conf_t *conf = ngx_http_get_module_main_conf(ctx->request, ngx_http_lark_module);
-    if (conf->n_free_ctx + 1 > NGX_HTTP_LARK_FREE_CTX_MAX) {
-        ngx_free(ctx);
-        return;
-    }
-    ctx->next_free = conf->free_ctx;
-    conf->free_ctx = ctx;
-    conf->n_free_ctx++;
-}
-
-void ngx_http_lark_step(ngx_http_lark_ctx_t *ctx, ngx_event_handler_pt handler)
-{
-    if (!ctx->has_step) {
-        ngx_memzero(&ctx->step, sizeof(ctx->step));
-        ctx->step.data = ctx;
-        ctx->step.log = ctx->request->connection->log;
-        ctx->has_step = 1;
-    }
-    ctx->step.handler = handler;
-    if (!ctx->step.timer_set) {
-        ngx_add_timer(&ctx->step, NGX_HTTP_LARK_STEP_TIMER);
-    }
-    ngx_post_event(&ctx->step, &ngx_posted_next_events);
-}
-
-void ngx_http_lark_step_end(ngx_http_lark_ctx_t *ctx)
-{
-    if (!ctx->has_step) {
-        return;
-    }
-    if (ctx->step.posted) {
-        ngx_delete_posted_event(&ctx->step);
-    }
-    if (ctx->step.timer_set) {
-        ngx_del_timer(&ctx->step);
-    }
-}
-
-static void planning_end(ngx_http_lark_ctx_t *ctx)
-{
-    ngx_http_lark_step_end(ctx);
-    if (ctx->planning != NULL) {
-        lark_plan_end(ctx->planning);
-        ctx->planning = NULL;
-    }
-}
-
-static void ctx_free(void *data)
-{
-    ngx_http_lark_ctx_t *ctx = data;
-    ngx_http_lark_stream_drop(ctx);
-    if (ctx->has_reply) {
-        lark_reply_done(&ctx->reply);
-        ctx->has_reply = 0;
-    }
-    lark_arena_done(&ctx->arena);
-    lark_buf_done(&ctx->out);
-    ctx_give_back(ctx);
-}
-
-/* Runs when the last byte of the answer has gone, or the caller has. Frames of HTTP/2 may still be queued then, and point
- * into the answer: the request's pool lives as long as they do. */
-static void ctx_cleanup(void *data)
-{
-    ngx_http_lark_ctx_t *ctx = data;
-    ngx_http_lark_record_end(ctx);
-    ngx_http_lark_cancel(ctx);
-    planning_end(ctx);
-    ngx_http_lark_body_release(ctx);
-    ngx_http_set_ctx(ctx->request, NULL, ngx_http_lark_module);
-#if (NGX_HTTP_V2)
-    if (ctx->request->stream != NULL && ctx->request->stream->queued > 0) {
-        ngx_http_lark_stream_stop(ctx);
-        ngx_pool_cleanup_t *later = ngx_pool_cleanup_add(ctx->request->pool, 0);
-        if (later != NULL) {
-            later->handler = ctx_free;
-            later->data = ctx;
-        }
-        return; /* without memory for that it is better kept for ever */
-    }
-#endif
-    ctx_free(ctx);
-}
-
-ngx_http_lark_ctx_t *ngx_http_lark_ctx_create(ngx_http_request_t *r, ngx_http_lark_loc_conf_t *conf)
-{
-    ngx_http_cleanup_t *cleanup = ngx_http_cleanup_add(r, 0);
-    ngx_http_lark_ctx_t *ctx = cleanup == NULL ? NULL : ctx_take(r);
-    if (ctx == NULL) {
-        return NULL;
-    }
-    ngx_memzero(ctx, offsetof(ngx_http_lark_ctx_t, plan));
-    ctx->body_chain.next = NULL;
-    ctx->method = -1;
-    ctx->request = r;
-    ctx->conf = conf;
-    lark_arena_init(&ctx->arena, &ngx_http_lark_mem, NGX_HTTP_LARK_ARENA_MAX, ctx->arena_block,
-                    sizeof(ctx->arena_block));
-    /* JSON makes six bytes of one at worst */
-    lark_buf_init(&ctx->out, &ngx_http_lark_mem, conf->reply_max * 6 + 65536, ctx->out_block, sizeof(ctx->out_block));
-    cleanup->handler = ctx_cleanup;
-    cleanup->data = ctx;
-    ngx_http_set_ctx(r, ctx, ngx_http_lark_module);
-    return ctx;
-}
-
-void ngx_http_lark_ctx_succeed(ngx_http_lark_ctx_t *ctx)
-{
-    for (ngx_http_cleanup_t *cleanup = ctx->request->cleanup; cleanup != NULL; cleanup = cleanup->next) {
-        ngx_http_lark_ctx_t *former = cleanup->data;
-        if (cleanup->handler == ctx_cleanup && former != ctx && former->is_call) {
-            ngx_http_lark_record_pass(former, ctx);
-        }
-    }
-}
-
-void ngx_http_lark_ctx_reset(ngx_http_lark_ctx_t *ctx)
-{
-    if (ctx->has_reply) {
-        lark_reply_done(&ctx->reply);
-        ctx->has_reply = 0;
-    }
-    ctx->out.len = 0;
-    lark_arena_done(&ctx->arena);
-    lark_arena_init(&ctx->arena, &ngx_http_lark_mem, NGX_HTTP_LARK_ARENA_MAX, ctx->arena_block,
-                    sizeof(ctx->arena_block));
-}
-
-/* ---- the caller while a reply is awaited ---- */
-
-/* A caller who has closed its side of the connection may still read: only a broken connection ends a quick call. A
- * blocking one ends with the first sign of leaving, else it would take an element that nobody gets. */
-static ngx_uint_t caller_left(ngx_http_request_t *r, ngx_http_lark_ctx_t *ctx)
-{
-    ngx_connection_t *c = r->connection;
-    u_char byte;
-    int err = 0;
-    socklen_t len = sizeof(err);
-    if (c->error) {
-        return 1;
-    }
-#if (NGX_HTTP_V2)
-    if (r->stream != NULL) {
-        c = r->stream->connection->connection; /* a stream's own reset sets error */
-        if (c->error) {
-            return 1;
-        }
-    }
-#endif
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1 || err != 0) {
-        return 1;
-    }
-    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK);
-    if (n == -1) {
-        return ngx_socket_errno != NGX_EAGAIN && ngx_socket_errno != NGX_EINTR;
-    }
-    if (n > 0) {
-        return ctx->plan.lane == LARK_LANE_BLOCKING && c->read->pending_eof;
-    }
-    return ctx->plan.lane == LARK_LANE_BLOCKING;
-}
-
-/* Just before a blocked call's reply is read: news of both may have come in one turn. */
-void ngx_http_lark_look_after(ngx_http_lark_ctx_t *ctx)
-{
-    if (caller_left(ctx->request, ctx)) {
-        ctx->request->connection->error = 1;
-        ngx_http_lark_finish(ctx, NGX_HTTP_CLIENT_CLOSED_REQUEST);
-    }
-}
-
-static void test_reading(ngx_http_request_t *r)
-{
-    ngx_http_lark_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_lark_module);
-    ngx_event_t *rev = r->connection->read;
-    if (ctx != NULL && caller_left(r, ctx)) {
-        rev->eof = 1;
-        r->connection->error = 1;
-        ngx_log_error(NGX_LOG_INFO, rev->log, 0, "lark: the caller left while a reply of Redis was awaited");
-        ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
-        return;
-    }
-    if ((ngx_event_flags & NGX_USE_LEVEL_EVENT) && rev->active && ngx_del_event(rev, NGX_READ_EVENT, 0) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-    }
-}
-
-void ngx_http_lark_wait(ngx_http_request_t *r)
-{
-    ngx_http_lark_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_lark_module);
-    ngx_event_t *rev = r->connection->read;
-    r->read_event_handler = test_reading;
-    /* The end of what the caller sends may have come together with the request: there is no further event then. */
-    if (ctx->plan.lane == LARK_LANE_BLOCKING && r->connection->fd != (ngx_socket_t)-1 &&
-        (rev->ready || rev->pending_eof)) {
-#if (NGX_HTTP_V2)
-        if (r->stream != NULL) {
-            return;
-        }
-#endif
-        ngx_post_event(rev, &ngx_posted_events);
-    }
-}
-
-/* The end of a request from an event that is not its own. */
-void ngx_http_lark_finish(ngx_http_lark_ctx_t *ctx, ngx_int_t rc)
-{
-    ngx_connection_t *c = ctx->request->connection;
-    ngx_http_finalize_request(ctx->request, rc);
-    ngx_http_run_posted_requests(c);
-}
-
 /* ---- the answer ---- */
-
-static ngx_int_t answer_failure(ngx_http_lark_ctx_t *ctx, enum lark_status status)
-{
-    struct lark_err err;
-    ngx_memzero(&err, sizeof(err));
-    if (ctx->has_reply) {
-        lark_reply_fail(&ctx->reply, status, &err);
-    } else {
-        err.status = status;
-        err.method = ctx->plan.method;
-    }
-    if (status == LARK_E_TOO_MANY) {
-        err.text = ctx->caller_full ? "of this caller (lark_block_calls_max)" : "of all callers (lark_pool_max)";
-        err.offset = ctx->caller_full ? ctx->conf->redis->block_calls_max : ctx->conf->redis->pool_max;
-    }
-    if (status == LARK_E_AWAY && err.got.len == 0) {
-        ngx_http_lark_away_detail(ctx->conf->redis, &err);
-    }
-    return ngx_http_lark_send_error(ctx, &err);
-}
-
-/* The end of a request whose reply failed: an error, or when a part of the answer has gone, no end of it. */
-void ngx_http_lark_fail(ngx_http_lark_ctx_t *ctx, enum lark_status status)
-{
-    ngx_http_lark_finish(ctx, ngx_http_lark_stream_fail(ctx, status) ? NGX_ERROR : answer_failure(ctx, status));
-}
 
 static void reply_restart(ngx_http_lark_ctx_t *ctx)
 {
@@ -305,11 +47,11 @@ static void next_step(ngx_http_lark_ctx_t *ctx, ngx_http_lark_link_t *link)
     enum lark_status status = LARK_E_TOO_EXPENSIVE;
     ctx->stepped = 1;
     if (ngx_current_msec - ctx->started < ctx->conf->timeout) {
-        status = ngx_http_lark_submit_next(ctx, link, on_reply);
+        status = ngx_http_lark_submit_next(ctx, link, on_reply, ngx_http_lark_stream_more);
     }
     if (status != LARK_OK) {
         ngx_http_lark_leave(link, 1);
-        ngx_http_lark_finish(ctx, answer_failure(ctx, status));
+        ngx_http_lark_finish(ctx, ngx_http_lark_answer_failure(ctx, status));
     }
 }
 
@@ -376,20 +118,19 @@ static void on_reply(void *data, enum lark_status status)
         ctx->retried |= status == LARK_E_LOST;
         ctx->n_tries++;
         ngx_http_lark_stats->n[NGX_HTTP_LARK_N_RETRIES]++;
-        ctx->queued = 1;
-        ngx_queue_insert_tail(&ctx->conf->redis->again, &ctx->queue);
+        ngx_http_lark_again_later(ctx, again);
         return;
     }
     ngx_http_lark_fail(ctx, status);
 }
 
 /* Its connection broke before Redis can have done anything: once more, on whatever there is now. */
-void ngx_http_lark_again(ngx_http_lark_ctx_t *ctx)
+static void again(ngx_http_lark_ctx_t *ctx)
 {
     reply_restart(ctx);
-    enum lark_status status = ngx_http_lark_submit(ctx, on_reply);
+    enum lark_status status = ngx_http_lark_submit(ctx, on_reply, ngx_http_lark_stream_more);
     if (status != LARK_OK) {
-        ngx_http_lark_finish(ctx, answer_failure(ctx, status));
+        ngx_http_lark_finish(ctx, ngx_http_lark_answer_failure(ctx, status));
     }
 }
 
@@ -405,8 +146,8 @@ static ngx_int_t made(ngx_http_lark_ctx_t *ctx, enum lark_status status, struct 
     reply_restart(ctx);
     ctx->sent_ns = ngx_http_lark_now_ns();
     ctx->started = ngx_current_msec; /* a body that came slowly is not Redis' fault */
-    status = ngx_http_lark_submit(ctx, on_reply);
-    return status == LARK_OK ? NGX_DONE : answer_failure(ctx, status);
+    status = ngx_http_lark_submit(ctx, on_reply, ngx_http_lark_stream_more);
+    return status == LARK_OK ? NGX_DONE : ngx_http_lark_answer_failure(ctx, status);
 }
 
 /* A part of a large body is read; the others have their turn between two of these. */
@@ -419,7 +160,7 @@ static void step_handler(ngx_event_t *ev)
         ngx_http_lark_step(ctx, step_handler);
         return;
     }
-    planning_end(ctx);
+    ngx_http_lark_planning_end(ctx);
     ngx_int_t rc = made(ctx, status, &err);
     if (rc != NGX_DONE) {
         ngx_http_lark_finish(ctx, rc);

@@ -1,4 +1,7 @@
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
+
+/* Chromium keeps a preflight's answer no longer. */
+#define MAX_AGE "7200"
 
 typedef struct {
     ngx_str_t key;
@@ -12,19 +15,6 @@ static const header_t always[] = {
     {NGX_HTTP_LARK_TEXT("Cross-Origin-Resource-Policy"), NGX_HTTP_LARK_TEXT("same-origin")},
     {NGX_HTTP_LARK_TEXT("Cache-Control"), NGX_HTTP_LARK_TEXT("private, no-store")},
 };
-
-ngx_int_t ngx_http_lark_push_header(ngx_http_request_t *r, ngx_str_t key, ngx_str_t value)
-{
-    ngx_table_elt_t *h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-    h->hash = 1;
-    h->key = key;
-    h->value = value;
-    return NGX_OK;
-}
 
 static ngx_int_t push(ngx_http_request_t *r, const header_t *header)
 {
@@ -171,4 +161,22 @@ ngx_int_t ngx_http_lark_send_options(ngx_http_lark_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return ngx_http_lark_send(ctx, NGX_HTTP_OK, 0);
+}
+
+/* The same for every path: what is wrong with it is told to the call itself, where a page can read it. */
+ngx_int_t ngx_http_lark_send_preflight(ngx_http_lark_ctx_t *ctx)
+{
+    static const header_t headers[] = {
+        {NGX_HTTP_LARK_TEXT("Access-Control-Allow-Methods"), NGX_HTTP_LARK_TEXT("GET, HEAD, POST, PUT, DELETE")},
+        {NGX_HTTP_LARK_TEXT("Access-Control-Allow-Headers"),
+         NGX_HTTP_LARK_TEXT("Authorization, Content-Type, Lark-Timing, Lark-Values, Range, Traceparent, X-Request-ID")},
+        {NGX_HTTP_LARK_TEXT("Access-Control-Max-Age"), NGX_HTTP_LARK_TEXT(MAX_AGE)},
+    };
+    for (ngx_uint_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        if (push(ctx->request, &headers[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    ngx_http_lark_body_refuse(ctx->request);
+    return ngx_http_lark_send(ctx, NGX_HTTP_NO_CONTENT, 0);
 }

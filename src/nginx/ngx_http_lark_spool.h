@@ -2,7 +2,7 @@
 #ifndef NGX_HTTP_LARK_SPOOL_H
 #define NGX_HTTP_LARK_SPOOL_H
 
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 /* in memory: mem[pos..last); behind them, in the file: at[file_pos..file_last)
  * window: a part of the file as it was read last */

@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 /* 100 us to 10 s */
 const uint64_t ngx_http_lark_bounds_ns[NGX_HTTP_LARK_N_BUCKETS] = {

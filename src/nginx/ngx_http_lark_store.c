@@ -2,7 +2,7 @@
  * would stand in a tokens file. What was found is kept for half a second from the moment it was asked for, and asking may take
  * 0.9 s: so a revocation holds within a second everywhere, without anybody being told. The request's own context asks, before
  * it is used for the call itself. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #define KEPT_MS 500
 #define ASK_MS 900

@@ -470,8 +470,9 @@ ngx_uint_t ngx_http_lark_stream_end(ngx_http_lark_ctx_t *ctx)
     return 1;
 }
 
-/* A part of the answer has gone: the caller must see that it is not all. Without chunks or a length only a reset tells. */
-ngx_uint_t ngx_http_lark_stream_fail(ngx_http_lark_ctx_t *ctx, enum lark_status status)
+/* A part of the answer has gone: the caller must see that it is not all. Without chunks or a length only a reset tells.
+ * return: 0 when nothing has gone out yet: an error can be sent */
+static ngx_uint_t stream_fail(ngx_http_lark_ctx_t *ctx, enum lark_status status)
 {
     struct linger at_once = {1, 0};
     ngx_http_request_t *r = ctx->request;
@@ -494,4 +495,10 @@ ngx_uint_t ngx_http_lark_stream_fail(ngx_http_lark_ctx_t *ctx, enum lark_status 
         }
     }
     return 1;
+}
+
+/* The end of a request whose reply failed: an error, or when a part of the answer has gone, no end of it. */
+void ngx_http_lark_fail(ngx_http_lark_ctx_t *ctx, enum lark_status status)
+{
+    ngx_http_lark_finish(ctx, stream_fail(ctx, status) ? NGX_ERROR : ngx_http_lark_answer_failure(ctx, status));
 }

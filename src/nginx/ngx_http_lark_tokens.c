@@ -1,5 +1,5 @@
 /* Where credentials are kept: tokens files, read by the master when it reads the configuration. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 static char *say(const char *text)
 {

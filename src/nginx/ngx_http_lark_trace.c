@@ -1,6 +1,6 @@
 /* Request ids, trace ids of W3C Trace Context, and how long it took, for those who ask.
  * source: W3C Trace Context, Recommendation, section 3.2; W3C Server Timing */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 #include <sys/random.h>
 

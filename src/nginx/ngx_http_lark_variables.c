@@ -1,6 +1,6 @@
 /* Variables for logs and limits. nginx writes its log when a request's context is gone: what the configuration names (and only
  * that) gets its value when the request ends. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 typedef ngx_str_t (*value_pt)(ngx_http_lark_ctx_t *ctx);
 
@@ -149,10 +149,7 @@ ngx_int_t ngx_http_lark_add_variables(ngx_conf_t *cf)
         variable->get_handler = get;
         variable->data = i;
     }
-    if (add_getter(cf, route, get_route) != NGX_OK || add_getter(cf, target, get_target) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    return ngx_http_lark_introspect_variables(cf) == NGX_OK ? ngx_http_lark_add_cors_variable(cf) : NGX_ERROR;
+    return add_getter(cf, route, get_route) == NGX_OK ? add_getter(cf, target, get_target) : NGX_ERROR;
 }
 
 /* All of the configuration is read: which of them does it name? */

@@ -1,5 +1,5 @@
 /* Words NAME=VALUE of a directive. */
-#include "ngx_http_lark_module.h"
+#include "ngx_http_lark.h"
 
 char *ngx_http_lark_read_words(ngx_conf_t *cf, ngx_uint_t from, const ngx_str_t *names, ngx_uint_t n, const char *takes,
                                ngx_str_t *out_values)

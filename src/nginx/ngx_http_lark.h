@@ -1,24 +1,6 @@
-/* The nginx host of Lark: its types, and what its files share.
- *
- *     conf, redis  directives -> configuration         guard    browsers and Host names, before anything else
- *     auth      who calls, before nginx' limits; challenges   tokens   where credentials are kept
- *     cors      pages of other origins that may call
- *     request   one request from its first line to its answer
- *     body      the request body as the core reads it  response headers and body of an answer
- *     stream    an answer that goes out while it comes spool    what its caller has not taken yet
- *     lane      which connection a request takes       link     one connection to Redis on nginx' event loop
- *     tls       the same over TLS                      callers   who has how many blocking calls
- *     rate      how many requests in a time
- *     take_back the caller of a blocking call left
- *     introspect opaque tokens: the issuer is asked
- *     oauth     access tokens of an issuer, as JWTs    keys     the issuer's keys, in a file
- *     challenge what who must show credentials is told file     a file of the configuration
- *     stats     what the workers count                 record   what is told of a request at its end
- *     trace     request ids, trace ids, Server-Timing  variables for logs and limits
- *     metrics   lark_metrics                           health   lark_health and lark_ready
- *     pages     lark_resource_metadata, lark_error */
-#ifndef NGX_HTTP_LARK_MODULE_H
-#define NGX_HTTP_LARK_MODULE_H
+/* The nginx host of Lark: its types, and what its files share. Which file does what: README.md beside it. */
+#ifndef NGX_HTTP_LARK_H
+#define NGX_HTTP_LARK_H
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -104,6 +86,7 @@
 /* Longest id of a caller: a byte for its kind, and the name of a credential or an address. */
 #define NGX_HTTP_LARK_CALLER_ID_MAX (1 + LARK_TOKEN_NAME_MAX)
 
+typedef struct ngx_http_lark_ctx_s ngx_http_lark_ctx_t;
 typedef struct ngx_http_lark_asked_s ngx_http_lark_asked_t;
 typedef struct ngx_http_lark_link_s ngx_http_lark_link_t;
 typedef struct ngx_http_lark_caller_s ngx_http_lark_caller_t;
@@ -190,8 +173,8 @@ typedef struct {
     ngx_shm_zone_t *rate_zone; /* NULL: there is no lark_redis */
     size_t rate_zone_size;
     size_t spool_max;
-    ngx_shm_zone_t *stats;                /* NULL: there is no lark_redis */
-    struct ngx_http_lark_ctx_s *free_ctx; /* the worker's: requests that are done, for the next ones */
+    ngx_shm_zone_t *stats;         /* NULL: there is no lark_redis */
+    ngx_http_lark_ctx_t *free_ctx; /* the worker's: requests that are done, for the next ones */
     ngx_uint_t n_free_ctx;
 } ngx_http_lark_main_conf_t;
 
@@ -258,9 +241,10 @@ typedef struct {
     size_t len;
 } ngx_http_lark_window_t;
 
+typedef void (*ngx_http_lark_again_pt)(ngx_http_lark_ctx_t *ctx);
+
 /* One request. link is set while a reply is awaited; queued while it is in redis->again.
  * From `plan` on nothing is cleared when a request takes it: each part has its own beginning. */
-typedef struct ngx_http_lark_ctx_s ngx_http_lark_ctx_t;
 struct ngx_http_lark_ctx_s {
     ngx_http_request_t *request;
     ngx_http_lark_loc_conf_t *conf;
@@ -306,6 +290,7 @@ struct ngx_http_lark_ctx_s {
     struct lark_principal principal;
     struct lark_credential own; /* what caller points to when a token store knew the token */
     ngx_event_t step;
+    ngx_http_lark_again_pt again; /* set with queued */
     ngx_http_client_body_handler_pt body_then;
     ngx_chain_t body_chain;
     struct lark_request lark_request;
@@ -316,6 +301,18 @@ struct ngx_http_lark_ctx_s {
     u_char arena_block[NGX_HTTP_LARK_ARENA_BLOCK];
     u_char out_block[NGX_HTTP_LARK_OUT_BLOCK];
 };
+
+static inline struct lark_slice ngx_http_lark_slice(ngx_str_t s)
+{
+    return (struct lark_slice){s.data, s.len};
+}
+
+/* The caller is a copy of what a source keeps: a cache may give its place to another while the call is answered. */
+static inline void ngx_http_lark_use(ngx_http_lark_ctx_t *ctx, const struct lark_credential *credential)
+{
+    ctx->own = *credential;
+    ctx->caller = &ctx->own;
+}
 
 /* ngx_string without the cast that takes const away, which compilers warn of */
 #define NGX_HTTP_LARK_TEXT(text)                                                                                       \
@@ -355,7 +352,6 @@ char *ngx_http_lark_set_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 const ngx_str_t *ngx_http_lark_cors_origin(ngx_http_request_t *r, const ngx_http_lark_loc_conf_t *conf);
 ngx_uint_t ngx_http_lark_is_preflight(ngx_http_request_t *r, const ngx_http_lark_loc_conf_t *conf);
 ngx_int_t ngx_http_lark_push_cors(ngx_http_request_t *r, const ngx_http_lark_loc_conf_t *conf);
-ngx_int_t ngx_http_lark_send_preflight(ngx_http_lark_ctx_t *ctx);
 ngx_int_t ngx_http_lark_add_cors_variable(ngx_conf_t *cf);
 
 /* auth: the first handler of nginx' preaccess phase: guard, then credentials; it makes the request's context */
@@ -368,9 +364,6 @@ ngx_uint_t ngx_http_lark_is_loopback(const struct sockaddr *address);
 /* what a source that said LARK_MORE has found: the next one is asked, or the request goes on, or is refused. The caller then
  * runs ngx_http_run_posted_requests of the connection; ctx may be gone. */
 void ngx_http_lark_identified(ngx_http_lark_ctx_t *ctx, enum lark_status status, struct lark_err *err);
-
-/* the caller is a copy of what a source keeps: a cache may give its place to another while the call is answered */
-void ngx_http_lark_use(ngx_http_lark_ctx_t *ctx, const struct lark_credential *credential);
 
 /* oauth: verified: is it one that was good a moment ago? keys: is it good?
  * return: LARK_OK (ctx->caller is set) | LARK_E_BAD_CREDENTIALS (ctx->judged: it is a JWT, and none of ours) | an error */
@@ -390,8 +383,6 @@ enum lark_status ngx_http_lark_ask_introspected(ngx_http_lark_ctx_t *ctx, const 
 enum lark_status ngx_http_lark_ask_introspection(ngx_http_lark_ctx_t *ctx, const ngx_http_lark_shown_t *shown,
                                                  struct lark_err *err);
 char *ngx_http_lark_set_introspect(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-/* own: a location's, with what it was told: another location may ask more of the same answer */
-ngx_http_lark_introspect_t *ngx_http_lark_introspect_own(ngx_conf_t *cf, const ngx_http_lark_introspect_t *from);
 ngx_int_t ngx_http_lark_introspect_variables(ngx_conf_t *cf);
 void ngx_http_lark_introspect_filter(void);
 ngx_int_t ngx_http_lark_introspect_init(ngx_http_lark_main_conf_t *conf); /* of a worker */
@@ -416,21 +407,27 @@ ngx_uint_t ngx_http_lark_has_source(const ngx_http_lark_loc_conf_t *conf);
 
 /* request */
 ngx_int_t ngx_http_lark_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_lark_refuse(ngx_http_lark_ctx_t *ctx, struct lark_err *err, enum lark_status status);
+
+/* context: create: it is freed by the request's cleanup. succeed: of a request that nginx led to lark_error: the new context
+ * stands for the one before. reset: a lookup is done: as if nothing had been asked */
 ngx_http_lark_ctx_t *ngx_http_lark_ctx_create(ngx_http_request_t *r, ngx_http_lark_loc_conf_t *conf);
-/* Of a request that nginx led to lark_error: the new context stands for the one before. */
 void ngx_http_lark_ctx_succeed(ngx_http_lark_ctx_t *ctx);
-void ngx_http_lark_ctx_reset(ngx_http_lark_ctx_t *ctx); /* a lookup is done: as if nothing had been asked */
-void ngx_http_lark_again(ngx_http_lark_ctx_t *ctx);
+void ngx_http_lark_ctx_reset(ngx_http_lark_ctx_t *ctx);
+
+/* waiting: wait: from now on the caller is watched. look_after: has he left? The request is over then. finish: the end of a request
+ * from an event that is not its own */
 void ngx_http_lark_wait(ngx_http_request_t *r);
-void ngx_http_lark_fail(ngx_http_lark_ctx_t *ctx, enum lark_status status);
 void ngx_http_lark_look_after(ngx_http_lark_ctx_t *ctx);
 void ngx_http_lark_finish(ngx_http_lark_ctx_t *ctx, ngx_int_t rc);
-ngx_int_t ngx_http_lark_refuse(ngx_http_lark_ctx_t *ctx, struct lark_err *err, enum lark_status status);
-struct lark_slice ngx_http_lark_slice(ngx_str_t s);
 
-/* The next part of a large body, in the next turn of the loop. */
+/* failure: of a call: an answer that says why. return: as ngx_http_lark_send */
+ngx_int_t ngx_http_lark_answer_failure(ngx_http_lark_ctx_t *ctx, enum lark_status status);
+
+/* step: the next part of a large body, in the next turn of the loop; no further part; the end of reading it as JSON */
 void ngx_http_lark_step(ngx_http_lark_ctx_t *ctx, ngx_event_handler_pt handler);
 void ngx_http_lark_step_end(ngx_http_lark_ctx_t *ctx);
+void ngx_http_lark_planning_end(ngx_http_lark_ctx_t *ctx);
 
 /* body: read it, then `then` is called; NGX_OK, and ctx->body is set */
 ngx_int_t ngx_http_lark_body_read(ngx_http_lark_ctx_t *ctx, ngx_http_client_body_handler_pt then);
@@ -443,36 +440,47 @@ void ngx_http_lark_body_release(ngx_http_lark_ctx_t *ctx);
 void ngx_http_lark_release_file(ngx_fd_t fd, off_t size);
 
 /* stream: begin: callbacks of a reply's spool. more: of its call. end: the reply is complete; 0: it is small and was not
- * streamed, the caller's to send. fail: 0 when nothing has gone out yet: an error can be sent. */
+ * streamed, the caller's to send. fail: the end of a request whose reply failed: an error, or when a part of the answer has
+ * gone, no end of it. */
 void ngx_http_lark_stream_begin(ngx_http_lark_ctx_t *ctx);
 void ngx_http_lark_stream_more(void *data);
 ngx_uint_t ngx_http_lark_stream_end(ngx_http_lark_ctx_t *ctx);
-ngx_uint_t ngx_http_lark_stream_fail(ngx_http_lark_ctx_t *ctx, enum lark_status status);
+void ngx_http_lark_fail(ngx_http_lark_ctx_t *ctx, enum lark_status status);
 ngx_uint_t ngx_http_lark_stream_started(const ngx_http_lark_ctx_t *ctx);
 void ngx_http_lark_stream_stop(ngx_http_lark_ctx_t *ctx);
 void ngx_http_lark_stream_drop(ngx_http_lark_ctx_t *ctx);
 
 /* length: of the body, -1: not known. return: as ngx_http_send_header */
 ngx_int_t ngx_http_lark_send_head(ngx_http_lark_ctx_t *ctx, ngx_uint_t status, ngx_int_t retry_after_s, off_t length);
-/* response: a header of the answer; key is static, value lives as long as the request */
+/* header: of the answer; key is static, value lives as long as the request */
 ngx_int_t ngx_http_lark_push_header(ngx_http_request_t *r, ngx_str_t key, ngx_str_t value);
 /* what the content handler returns, or what ngx_http_finalize_request takes */
 ngx_int_t ngx_http_lark_send(ngx_http_lark_ctx_t *ctx, ngx_uint_t status, ngx_int_t retry_after_s);
 ngx_int_t ngx_http_lark_send_error(ngx_http_lark_ctx_t *ctx, const struct lark_err *err);
 ngx_int_t ngx_http_lark_send_options(ngx_http_lark_ctx_t *ctx);
+ngx_int_t ngx_http_lark_send_preflight(ngx_http_lark_ctx_t *ctx);
 
 /* lane: a connection for the request; on LARK_OK its reply is awaited and fn will be called with ctx */
-enum lark_status ngx_http_lark_submit(ngx_http_lark_ctx_t *ctx, lark_call_fn fn);
-enum lark_status ngx_http_lark_submit_next(ngx_http_lark_ctx_t *ctx, ngx_http_lark_link_t *link, lark_call_fn fn);
+enum lark_status ngx_http_lark_submit(ngx_http_lark_ctx_t *ctx, lark_call_fn fn, lark_call_more_fn more);
+enum lark_status ngx_http_lark_submit_next(ngx_http_lark_ctx_t *ctx, ngx_http_lark_link_t *link, lark_call_fn fn,
+                                           lark_call_more_fn more);
 enum lark_status ngx_http_lark_submit_ping(ngx_http_lark_ctx_t *ctx, ngx_http_lark_redis_t *redis, lark_call_fn fn);
 enum lark_status ngx_http_lark_submit_lookup(ngx_http_lark_ctx_t *ctx, ngx_http_lark_redis_t *redis, ngx_msec_t timeout,
                                              lark_call_fn fn);
 void ngx_http_lark_cancel(ngx_http_lark_ctx_t *ctx);
 void ngx_http_lark_leave(ngx_http_lark_link_t *link, ngx_uint_t reusable);
-void ngx_http_lark_again_all(ngx_http_lark_redis_t *redis);
 ngx_http_lark_link_t *ngx_http_lark_shared(ngx_http_lark_redis_t *redis);
+
+/* again: later: ctx is sent once more when its Redis is back, by again; drop: no more; all: now */
+void ngx_http_lark_again_later(ngx_http_lark_ctx_t *ctx, ngx_http_lark_again_pt again);
+void ngx_http_lark_again_drop(ngx_http_lark_ctx_t *ctx);
+void ngx_http_lark_again_all(ngx_http_lark_redis_t *redis);
+
+/* reason: away_detail: why Redis is away; refusal: how it refused a PING */
 struct lark_slice ngx_http_lark_refusal(const ngx_http_lark_link_t *link);
 void ngx_http_lark_away_detail(ngx_http_lark_redis_t *redis, struct lark_err *err);
+
+/* worker */
 ngx_int_t ngx_http_lark_init_process(ngx_cycle_t *cycle);
 void ngx_http_lark_exit_process(ngx_cycle_t *cycle);
 
