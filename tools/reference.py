@@ -77,7 +77,8 @@ def condition(param):
     if param.get("with"):
         words.append(f"together with `{param['with']}`")
     if param.get("tenant_max"):
-        words.append(f"at most {param['tenant_max']} for callers with a prefix")
+        unit = " bytes" if param["type"] == "string" else ""
+        words.append(f"at most {param['tenant_max']}{unit} for callers with a prefix")
     return "; ".join(words)
 
 

@@ -46,7 +46,7 @@ struct lark_param {
     const struct lark_slice *one_of;
     const char *expected; /* the words of one_of for a message */
     const char *needs_message;
-    uint64_t tenant_max; /* largest number for a caller with a prefix, 0: any */
+    uint64_t tenant_max; /* largest number, or most bytes of a string, for a caller with a prefix; 0: any */
     uint8_t n_one_of;
     uint8_t type;
     uint8_t in;
@@ -121,7 +121,7 @@ enum lark__shape {
 
 enum lark__tenant { LARK__TENANT_PREFIX, LARK__TENANT_REFUSE, LARK__TENANT_EMULATE };
 
-/* Calls that take several steps: the first two only below a prefix. */
+/* Calls that take several steps: all but CLIENT KILL only below a prefix. */
 enum lark__steps {
     LARK__STEPS_NONE,
     LARK__STEPS_KEYS,

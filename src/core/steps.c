@@ -115,7 +115,7 @@ static bool next_name(const struct lark_reply *reply, size_t *at, struct lark_sl
 }
 
 /* Slot for a name in the table: one that holds its hash and (when it can be compared) the name, or a free one.
- * A slot is the name's place in reply->names + 1, with the hash's upper half: equal halves are then compared whole. */
+ * A slot is the hash, and the name's place in reply->names + 1. */
 static size_t find_slot(const struct lark_reply *reply, uint64_t hash, struct lark_slice name, bool *found)
 {
     size_t at = (size_t)hash & (reply->seen_cap - 1);

@@ -210,15 +210,22 @@ static enum lark_status check_one_of(struct lark__make *make, const struct lark_
     return lark__bad(make, param, param->expected, lark__item_shown(make->plan, item));
 }
 
-/* Keys below a prefix: patterns are short, so that matching them stays cheap. They are decoded here: whether SORT's BY and
- * GET name keys depends on their bytes (is_key in argv.c), however they were written in the body. */
-static enum lark_status check_pattern(struct lark__make *make, const struct lark_param *param, struct lark_item *item)
+/* Patterns of callers with a prefix are short, so that matching them stays cheap for the others. */
+static enum lark_status check_tenant_bytes(struct lark__make *make, const struct lark_param *param,
+                                           const struct lark_item *item, uint64_t max_bytes)
 {
-    const uint64_t max_bytes = 256; /* docs/ARCHITECTURE.md, tenants */
-    if (!is_scalar(item)) return bad_item(make, param, item);
-    if (make->plan->prefix.len == 0 || item->arg.len <= max_bytes) return lark__item_text(make, param, item);
+    if (max_bytes == 0 || make->plan->prefix.len == 0 || item->arg.len <= max_bytes) return LARK_OK;
     if (make->err) make->err->offset = max_bytes;
     return lark__fail(make->err, LARK_E_TOO_LARGE, "bytes of a pattern", param->name, LARK_NOTHING);
+}
+
+/* Of keys. They are decoded here: whether SORT's BY and GET name keys depends on their bytes (is_key in argv.c), however they
+ * were written in the body. */
+static enum lark_status check_pattern(struct lark__make *make, const struct lark_param *param, struct lark_item *item)
+{
+    if (!is_scalar(item)) return bad_item(make, param, item);
+    enum lark_status status = check_tenant_bytes(make, param, item, 256); /* docs/ARCHITECTURE.md, tenants */
+    return status == LARK_OK ? lark__item_text(make, param, item) : status;
 }
 
 /* A sign does not count: SRANDMEMBER takes so many below 0, too, and then gives members again and again. */
@@ -265,7 +272,7 @@ static enum lark_status check_item(struct lark__make *make, const struct lark_pa
         break;
     case LARK__TYPE_STRING:
         if (param->n_one_of > 0) return check_one_of(make, param, item);
-        break;
+        return is_scalar(item) ? check_tenant_bytes(make, param, item, param->tenant_max) : bad_item(make, param, item);
     case LARK__TYPE_KEY:
     case LARK__TYPE_KEYS:
     case LARK__TYPE_FIELD:

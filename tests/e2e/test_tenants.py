@@ -192,7 +192,12 @@ def test_count_and_pattern_have_ceilings(u1, root):
         assert u1.get(f"/SRANDMEMBER/s/{number}/").error[0] == "bad_parameter"
     assert root.get("/SRANDMEMBER/s/-10001/").status == 200
     long = "a" * 257
-    for target in (f"/KEYS/{long}/", f"/SCAN/?match={long}", f"/SORT/a/?by={long}", f"/SORT/a/?get={long}"):
+    walks = [f"/{method}/{name}/" for method, name in (("SSCAN", "s"), ("HSCAN", "h"), ("ZSCAN", "z"))]
+    for walk in walks:
+        assert u1.get(f"{walk}?count=1000").status == 200
+        assert u1.get(f"{walk}?count=1001").error[0] == "bad_parameter" and root.get(f"{walk}?count=1001").status == 200
+    for target in (f"/KEYS/{long}/", f"/SCAN/?match={long}", f"/SORT/a/?by={long}", f"/SORT/a/?get={long}",
+                   *(f"{walk}?match={long}" for walk in walks)):
         assert (u1.get(target).status, u1.get(target).error[0]) == (413, "too_large"), target
         assert u1.get(target.replace(long, long[:256])).status == 200, target
         assert root.get(target).status == 200, target
