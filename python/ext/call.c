@@ -58,6 +58,7 @@ static int answer_error(struct call_object *self, const struct lark_err *err)
 {
     const struct lark_error_row *row = lark_error_row(err->status);
     self->out.len = 0;
+    self->is_bytes = false;
     if (lark_error_render(config_of(self), err, &self->out) != LARK_OK) {
         PyErr_NoMemory();
         return -1;
@@ -491,13 +492,13 @@ static PyObject *call_params(PyObject *object, void *unused)
     return list;
 }
 
-/* Positions of keys in the first command, for hosts whose Redis has many nodes. */
+/* Positions of keys in the first command, of a transaction in that behind MULTI, for hosts whose Redis has many nodes. */
 static PyObject *call_keys(PyObject *object, void *unused)
 {
     struct call_object *self = (struct call_object *)object;
     PyObject *list = PyList_New(0);
     (void)unused;
-    const struct lark_command *command = self->made ? self->plan.commands : NULL;
+    const struct lark_command *command = self->made ? self->plan.commands + (self->plan.n_commands > 1) : NULL;
     for (size_t i = 0; list != NULL && command != NULL && i < command->n_args; i++) {
         if (!command->args[i].is_key) continue;
         PyObject *position = PyLong_FromSize_t(i);
@@ -525,7 +526,7 @@ static PyGetSetDef fields[] = {
     {"writes", call_writes, NULL, "does it change anything?", NULL},
     {"block_ms", call_block_ms, NULL, "how long Redis may wait by itself", NULL},
     {"params", call_params, NULL, "(name, percent-encoded bytes) of the path's parameters", NULL},
-    {"keys", call_keys, NULL, "positions of keys in the first command", NULL},
+    {"keys", call_keys, NULL, "positions of keys in the first command, of a transaction in that behind MULTI", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

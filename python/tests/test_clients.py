@@ -10,11 +10,12 @@ import pytest
 import redis
 import redis.asyncio
 from conftest import Redis, free_port, wait_for
-from lark_redis import Gate, Request, aio, asgi, plan, shape, sync
+from lark_redis import Gate, Request, aio, asgi, plan, shape, sync, wsgi
 from lark_redis.failures import OLD_GET_CONNECTION
 from lark_redis.gate import handle, scopes_of
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from werkzeug.test import Client
 
 GATE = Gate(scopes=scopes_of({"admin"}))
 TENANT = Gate(scopes=scopes_of({"admin"}), prefix_getter=lambda asked: "u1")
@@ -38,19 +39,24 @@ def ask_async(make, *requests, gate=GATE):
     """The same for each request, in one event loop, through an asynchronous client."""
     async def main():
         client = make()
-        answers = []
-        for verb, target, body in requests:
-            data = b"" if body is None else json.dumps(body).encode()
-
-            async def read(limit, data=data):
-                return data
-
-            request = Request(verb, b"/" + target.encode(), HEADERS)
-            answers.append(told(await asgi.handle(gate, request, b"", read, lambda call, resp: aio.run(client, call, resp))))
+        answers = await ask_all(client, *requests, gate=gate)
         await (client.aclose() if hasattr(client, "aclose") else client.close())
         return answers
 
     return asyncio.run(main())
+
+
+async def ask_all(client, *requests, gate=GATE):
+    answers = []
+    for verb, target, body in requests:
+        data = b"" if body is None else json.dumps(body).encode()
+
+        async def read(limit, data=data):
+            return data
+
+        request = Request(verb, b"/" + target.encode(), HEADERS)
+        answers.append(told(await asgi.handle(gate, request, b"", read, lambda call, resp: aio.run(client, call, resp))))
+    return answers
 
 
 ROUND = [
@@ -194,6 +200,45 @@ def test_blocking_outlasts_the_time_out(clean_redis):
                      ("POST", "BLPOP/", {"keys": ["l"], "timeout": 1})) == [(200, None)]
 
 
+async def get_status(app):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async def send(message):
+        sent.append(message)
+
+    await app({"type": "http", "method": "GET", "path": "/GET/a/", "headers": [(b"host", b"localhost")]}, receive, send)
+    return sent[0]["status"]
+
+
+def test_a_function_makes_one_client(clean_redis):
+    """For the process; asynchronous ones for each event loop, whose function may be async, too."""
+    made = []
+
+    def make():
+        made.append(redis.Redis(unix_socket_path=clean_redis.path))
+        return made[-1]
+
+    async def make_async():
+        made.append(redis.asyncio.Redis(unix_socket_path=clean_redis.path))
+        return made[-1]
+
+    web = Client(wsgi.Lark(make, scopes={"read:*"}))
+    assert [web.get("/GET/a/").status_code for _ in range(3)] == [200] * 3 and len(made) == 1
+    made.clear()
+    for i in range(2):
+        async def main():
+            app = asgi.Lark(make_async, scopes={"read:*"})
+            found = [await get_status(app) for _ in range(3)]
+            await made[-1].aclose() if hasattr(made[-1], "aclose") else await made[-1].close()
+            return found
+
+        assert asyncio.run(main()) == [200] * 3 and len(made) == i + 1
+    assert made[0] is not made[1]
+
+
 # --- Redis does not answer -------------------------------------------------------------------------------------------
 
 
@@ -201,7 +246,7 @@ class Mute:
     """Takes commands and answers only the handshake: then it closes, or says nothing."""
 
     def __init__(self, closes):
-        self.closes, self.commands = closes, []
+        self.closes, self.commands, self.accepted = closes, [], 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -212,6 +257,7 @@ class Mute:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
+            self.accepted += 1
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection):
@@ -242,89 +288,33 @@ def test_a_write_is_never_sent_twice(closes, verb, target, status, code, sent):
     client.close()
 
 
-# --- a cluster, Sentinel ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cluster_port():
-    ports, buses = [free_port(), free_port()], [free_port(), free_port()]
-    nodes = [Redis("--cluster-enabled", "yes", "--cluster-port", str(bus), port=port) for port, bus in zip(ports, buses)]
-    first, second = (node.client for node in nodes)
-    first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8191)
-    second.execute_command("CLUSTER ADDSLOTSRANGE", 8192, 16383)
-    second.execute_command("CONFIG SET", "cluster-node-timeout", 2000)
-    first.execute_command("CLUSTER SET-CONFIG-EPOCH", 1)
-    second.execute_command("CLUSTER SET-CONFIG-EPOCH", 2)
-    first.execute_command("CLUSTER MEET", "127.0.0.1", ports[1], buses[1])
-    for client in (first, second):
-        wait_for("the cluster is there", lambda client=client: b"cluster_state:ok" in raw_info(client)
-                 and b"cluster_known_nodes:2" in raw_info(client), 30)
-    yield ports[0]
-    for node in nodes:
-        node.stop()
-
-
-def raw_info(client):
-    info = client.execute_command("CLUSTER INFO")
-    return b"".join(f"{name}:{value} ".encode() for name, value in info.items()) if isinstance(info, dict) else info
-
-
-def test_cluster(cluster_port):
-    client = redis.RedisCluster(host="127.0.0.1", port=cluster_port)
-    for name in ("a", "b", "c", "d", "e"):
-        assert ask(client, "POST", f"SET/{name}/", {"value": name}) == (200, True)
-        assert ask(client, "GET", f"GET/{name}/") == (200, name)
-    assert ask(client, "GET", "MGET/?key=a&key=b") == (400, "redis_error")
-    assert ask(client, "GET", "MGET/?key={a}1&key={a}2") == (200, [None, None])
-    assert ask(client, "GET", "KEYS/") == (400, "redis_error")
-    assert ask(client, "GET", "PING/") == (200, True)
-    assert ask_async(lambda: redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster_port),
-                     ("GET", "GET/a/", None), ("GET", "GET/b/", None), ("GET", "LLEN/c/", None), ("GET", "KEYS/", None),
-                     ("GET", "PING/", None)) == [(200, "a"), (200, "b"), (400, "redis_error"), (400, "redis_error"), (200, True)]
-    for name in ("a", "b", "c"):
-        client.set(name, f"{name}123")
-        for either in (client, lambda: redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster_port)):
-            assert part(either, name, "bytes=0-1") == (206, f"{name}1".encode(), "bytes 0-1/4", "2")
-    client.close()
-
-
-def test_moved_slots_are_followed(cluster_port):
-    """The client has an old view of the slots: what it sends to the wrong node is done once, on the right one."""
-    client = redis.RedisCluster(host="127.0.0.1", port=cluster_port)
-    far = next(name for name in "abcdefgh" if client.keyslot(name) > 8191)
-    client.delete(far)
-    slots = client.nodes_manager.slots_cache
-    for slot in range(8192, 16384):
-        slots[slot] = slots[0]
-    assert ask(client, "POST", f"INCR/{far}/", {}) == (200, 1)
-    assert client.get(far) == b"1"
-    assert ask(client, "POST", f"INCR/{far}/", {}) == (200, 2)
-    for slot in range(8192, 16384):
-        slots[slot] = slots[0]
-    assert part(client, far, "bytes=0-0") == (206, b"2", "bytes 0-0/1", "1")
-    client.close()
-
-
-def test_a_slot_on_its_way(cluster_port):
-    """Redis says ASK for what has moved already: the call is done there, once, a transaction too."""
-    client = redis.RedisCluster(host="127.0.0.1", port=cluster_port)
-    name = next(name for name in "abcdefgh" if client.keyslot(name) > 8191)
-    slot = client.keyslot(name)
-    client.delete(name)
-    there, here = (client.get_redis_connection(client.nodes_manager.slots_cache[n][0]) for n in (0, 16383))
-    ids = [node.execute_command("CLUSTER MYID") for node in (there, here)]
-    there.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[1])
-    here.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[0])
-    try:
-        assert ask(client, "POST", f"SET/{name}/", {"value": "abc"}) == (200, True)
-        make = lambda: redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster_port)  # noqa: E731
-        for either in (client, make):
-            assert part(either, name, "bytes=1-") == (206, b"bc", "bytes 1-2/3", "2")
-        assert ask_async(make, ("GET", f"GET/{name}/", None), ("POST", f"APPEND/{name}/", {"value": "d"})) == [(200, "abc"), (200, 4)]
-    finally:
-        for node in (there, here):
-            node.execute_command("CLUSTER SETSLOT", slot, "STABLE")
+def test_a_blocking_call_on_a_silent_redis(tmp_path):
+    """No reply is not "nothing there": it may still come, and would be the next call's."""
+    call = ("POST", "BRPOPLPUSH/", {"src": "l", "dst": "m", "timeout": 1})
+    for asynchronous in (False, True):
+        mute = Mute(closes=False)
+        options = {"port": mute.port, "socket_timeout": 0.2, "protocol": 2}
+        client = redis.Redis(**options)
+        found = ask_async(lambda: redis.asyncio.Redis(**options), call, call) if asynchronous else [ask(client, *call) for _ in range(2)]
+        assert found == [(504, "outcome_unknown")] * 2
+        assert (len(mute.commands), mute.accepted) == (2, 2), "each on a connection of its own"
+        mute.listener.close()
         client.close()
+
+
+def test_a_client_with_one_connection_and_no_redis():
+    """Nothing was sent: a write says so."""
+    server = Redis(port=(port := free_port()))
+    options = {"port": port, "single_connection_client": True, "retry": Retry(NoBackoff(), 0)}
+    client = redis.Redis(**options)
+    assert ask(client, "POST", "INCR/a/", {}) == (200, 1)
+    server.stop()
+    assert ask(client, "POST", "INCR/a/", {})[0] in (502, 503)  # it has to be seen that the connection is gone
+    assert ask(client, "POST", "INCR/a/", {}) == (503, "redis_away")
+    client.close()
+
+
+# --- Sentinel --------------------------------------------------------------------------------------------------------
 
 
 def test_sentinel(tmp_path):

@@ -1,4 +1,5 @@
 """Django's own: settings, checks, CSRF."""
+import asyncio
 import logging
 
 import apps
@@ -9,8 +10,10 @@ if not django.conf.settings.configured:
     apps.django_settings(DEFAULT_LARK_SCOPES={"admin"})
 
 import redis  # noqa: E402
+import redis.asyncio  # noqa: E402
 from django.core import checks  # noqa: E402
-from django.test import Client, override_settings  # noqa: E402
+from django.test import AsyncClient, Client, override_settings  # noqa: E402
+from django.utils.asyncio import async_unsafe  # noqa: E402
 from lark_redis import Caller  # noqa: E402
 
 
@@ -97,3 +100,19 @@ def test_credentials():
             Caller({"read:*"}) if request.headers.get("authorization") == "Bearer good" else None)):
         assert code(Client().get("/api/0/GET/a/")) == (401, "credentials")
         assert code(Client().get("/api/0/GET/a/", HTTP_AUTHORIZATION="Bearer good"))[0] == 200
+
+
+def test_getters_of_async_views_may_ask_the_database(clean_redis):
+    """Django's own guard raises where what blocks is called in the event loop: request.user of a session does so."""
+    async def main():
+        return code(await AsyncClient().get("/async/0/GET/a/"))
+
+    @async_unsafe("ask the database outside of the event loop")
+    def user_of_the_session():
+        return {"read:*"}
+
+    make = {"REDIS_ASYNC_CONNECTION_METHOD": lambda: redis.asyncio.Redis(unix_socket_path=clean_redis.path)}
+    for getter in ({"LARK_SCOPE_GETTER": lambda *words: user_of_the_session()},
+                   {"LARK_AUTHENTICATE": lambda request: Caller(user_of_the_session())}):
+        with override_settings(**make, **getter, DEFAULT_LARK_SCOPES=None):
+            assert asyncio.run(main()) == (200, None)

@@ -93,3 +93,19 @@ def test_same(lark, flask):
             different.append(f"{verb} {target} {body} {values}:\n  {want}\n  {got}")
     assert {200, 400, 404} <= statuses
     assert not different, f"{len(different)} of {len(REQUESTS)} differ:\n" + "\n".join(different[:12])
+
+
+@pytest.mark.parametrize("verb, headers", [
+    ("PUT", {"Content-Range": "bytes 0-3/10"}), ("POST", {"If-Match": '"x"'}), ("PUT", {"If-Match": "*"}),
+    ("POST", {"If-None-Match": "*"}), ("DELETE", {"If-None-Match": " *"}), ("POST", {"If-None-Match": '"x"'}),
+    ("GET", {"If-None-Match": "*"}), ("GET", {"If-Match": '"x"'}), ("POST", {"Content-Range": "bytes 0-3/10"})], ids=str)
+def test_headers_that_a_write_hangs_on(lark, flask, verb, headers):
+    target = {"GET": "/GET/a/", "DELETE": "/DEL/?name=a"}.get(verb, "/SET/a/")
+    answers = []
+    for host in (lark, flask):
+        lark.redis().set("a", "before")
+        body = {"PUT": b"part", "POST": {"value": "after"}}.get(verb)
+        answer = host.request(verb, target, body, headers)
+        answers.append((answer.status, answer.body, lark.redis().get("a")))
+    assert answers[0] == answers[1]
+    assert (answers[0][0] == 200) == (verb == "GET" or headers.get("If-None-Match") == '"x"' or (verb == "POST" and "Content-Range" in headers))

@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import json
+import resource
 import time
 
 import apps
@@ -82,6 +83,26 @@ def test_the_file_changes(web, path, caplog):
     assert "the tokens as they were count on" in caplog.text
     path.unlink()
     assert web("/GET/a/", bearer("reader"))[0] == 200
+
+
+def test_a_file_that_cannot_be_read_is_looked_at_again(path, clean_redis, caplog):
+    """The revocation holds as soon as it can be read, though the file has not changed since."""
+    from lark_redis import BadCredentials, Request
+
+    tokens, request = TokensFile(path), Request("GET", b"/", {"authorization": "Bearer secret-boss"})
+    assert tokens(request).name == "boss"
+    path.write_text('{"tokens": []}')
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError):
+            open(path)
+        assert [tokens(request).name for _ in range(3)] == ["boss"] * 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caplog.text.count("Too many open files") == 1, "told once"
+    with pytest.raises(BadCredentials):
+        tokens(request)
 
 
 def test_wrong_files(path, caplog):

@@ -1,6 +1,7 @@
 """As sync.py, with an asynchronous client of redis-py."""
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -8,6 +9,11 @@ import redis.asyncio
 from redis import exceptions
 
 from . import _core, cluster, failures
+from .connection import in_step
+
+# redis-py's own time-out of one reply answers None, as Redis does where there is nothing, and keeps the connection
+# (redis-py issue 3113): ours ends before.
+LATER_S = 60
 
 
 async def run(client: Any, call: _core.Call, resp: bytes) -> None:
@@ -51,17 +57,22 @@ async def _talk(connection: Any, call: _core.Call, resp: bytes | None) -> None:
             raise
         else:
             resp = call.feed(reply)
-    if call.awaited > 0:
-        await connection.disconnect(nowait=True)
 
 
 async def _read(connection: Any, block_ms: int) -> Any:
+    """A reply as it came. Time that Redis waits by itself is added to the client's time-out."""
     seconds = connection.socket_timeout
     if block_ms == 0 or not seconds:
         return await connection.read_response(disable_decoding=True)
-    if "timeout" in inspect.signature(connection.read_response).parameters:
-        return await connection.read_response(disable_decoding=True, timeout=seconds + block_ms / 1000)
-    return await connection.read_response(disable_decoding=True)  # fakeredis
+    seconds += block_ms / 1000
+    options = {}
+    if "timeout" in inspect.signature(connection.read_response).parameters:  # fakeredis has none
+        options["timeout"] = seconds + LATER_S
+    try:
+        async with asyncio.timeout(seconds):
+            return await connection.read_response(disable_decoding=True, **options)
+    except TimeoutError:
+        raise exceptions.TimeoutError(f"no reply within {seconds} s") from None
 
 
 async def _take(client: Any, lane: str) -> Any:
@@ -88,7 +99,7 @@ async def _take(client: Any, lane: str) -> Any:
 
 
 async def _give_back(client: Any, connection: Any, call: _core.Call) -> None:
-    if call.lane == "private" or call.error == _core.PROTOCOL:
+    if call.lane == "private" or not in_step(call):
         await connection.disconnect(nowait=True)
     if call.lane != "private":
         await _release(client, connection)
@@ -105,61 +116,74 @@ async def _release(client: Any, connection: Any) -> None:
 
 
 async def _run_cluster(client: Any, call: _core.Call, resp: bytes) -> None:
+    """As cluster.run."""
     try:
         await client.initialize()
-    except (exceptions.RedisError, exceptions.RedisClusterException) as error:
+    except cluster.FAILED as error:
         failures.refuse(call, error)
         return
-    key = cluster.node_key(call, resp)
-    node, asking, tries = None, False, 0
+    way = cluster.Way(client, call, resp)
     while not call.answered:
-        tries += 1
-        if tries > cluster.REDIRECTS_MAX:
-            call.feed_error(b"TRYAGAIN the cluster sends the call from node to node")
-            return
         try:
-            if node is None:
-                node = client.get_node_from_key(key) if key is not None else client.get_default_node()
-            redirect = await _on_node(node, call, resp, asking)
-            if redirect is None:
-                return
-            asking = not isinstance(redirect, exceptions.MovedError)
-            if not asking:
+            if way.renews():
                 await client.nodes_manager.initialize()
-            node = client.get_node(host=redirect.host, port=redirect.port)
-        except (exceptions.RedisError, exceptions.RedisClusterException) as error:
-            text = failures.reply_text(error)
-            if text is not None:
-                call.feed_error(text)
-            elif failures.may_repeat(call, error, tries):
-                call.again()
-            else:
-                failures.lose(call, error)
+            node = way.node()
+            connection = await _take_of_node(node, call.lane)
+        except cluster.FAILED as error:
+            way.missed(error)
+            continue
+        redirected = False
+        try:
+            await connection.send_packed_command([cluster.ASKING, resp] if way.asking else [resp], check_health=False)
+            if way.asking:
+                await _read(connection, 0)
+            replies = [await _reply_or_error(connection, call) for _ in range(call.awaited)]
+            redirected = way.redirected(replies)
+            if not redirected:
+                await _talk(connection, call, cluster.feed(call, replies))
+        except exceptions.RedisError as error:
+            await connection.disconnect(nowait=True)
+            way.broke(error)
+        finally:
+            if call.lane == "private" or not (redirected or in_step(call)):
+                await connection.disconnect(nowait=True)
+            if call.lane != "private":
+                _release_to_node(node, connection)
 
 
-async def _on_node(node: Any, call: _core.Call, resp: bytes, asking: bool) -> exceptions.AskError | None:
-    """Where the call is to go instead. RedisError: no connection, or it broke."""
+async def _take_of_node(node: Any, lane: str) -> Any:
+    """A node keeps connections, and does not look whether they still stand."""
+    if lane == "private":
+        connection = node.connection_class(**{**node.connection_kwargs, "client_name": None})
+        await connection.connect()
+        return connection
     connection = node.acquire_connection()
     try:
         await connection.connect()
-        await connection.send_packed_command([cluster.ASKING, resp] if asking else [resp], check_health=False)
-        if asking:
-            await _read(connection, 0)
-        replies = [await _reply_or_error(connection, call) for _ in range(call.awaited)]
-        redirect = cluster.redirect_of(replies)
-        if redirect is None:
-            await _talk(connection, call, cluster.feed(call, replies))
-        return redirect
+        if await _is_used_up(connection):
+            await connection.disconnect(nowait=True)
+            await connection.connect()
     except BaseException:
         await connection.disconnect(nowait=True)
+        _release_to_node(node, connection)
         raise
-    finally:
-        if call.lane == "private" or call.error == _core.PROTOCOL:
-            await connection.disconnect(nowait=True)
-        if hasattr(node, "release"):
-            node.release(connection)
-        else:  # redis-py before 6.4
-            node._free.append(connection)
+    return connection
+
+
+async def _is_used_up(connection: Any) -> bool:
+    """Redis has closed it, or said something that nobody asked for."""
+    can_read = getattr(connection, "can_read", None) or connection.can_read_destructive  # the name until redis-py 8
+    try:
+        return bool(await can_read())
+    except (exceptions.RedisError, OSError):
+        return True
+
+
+def _release_to_node(node: Any, connection: Any) -> None:
+    if hasattr(node, "release"):
+        node.release(connection)
+    else:  # redis-py before 6.4
+        node._free.append(connection)
 
 
 async def _reply_or_error(connection: Any, call: _core.Call) -> Any:

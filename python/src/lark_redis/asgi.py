@@ -2,18 +2,19 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from . import _core, aio, gate as gates
+from .clients import Clients
 from .http import LOOPBACK, Answer, Request, answer_of, raw_target, utf8
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Run = Callable[[_core.Call, bytes], Awaitable[None]]
+Aside = Callable[[Callable[[], bool]], Awaitable[bool]]
 
 
 class Left(Exception):
@@ -48,16 +49,16 @@ async def read_body(receive: Receive, request: Request, limit: int) -> bytes:
             return b"".join(parts)
 
 
-async def handle(gate: gates.Gate, request: Request, mount: bytes, read: Callable[[int], Awaitable[bytes]], run: Run) -> Answer:
-    """As lark_redis.gate.handle. read(limit): the body."""
+async def handle(gate: gates.Gate, request: Request, mount: bytes, read: Callable[[int], Awaitable[bytes]], run: Run,
+                 aside: Aside | None = None) -> Answer:
+    """As lark_redis.gate.handle. read(limit): the body; aside: runs what asks the application who calls, where that may block."""
     call = gate.begin(request, mount)
     body: bytes | None = None
     if gate.asks and not call.answered:
         body = await _read(call, gate, mount, read)
     identified = False
     if not call.answered:
-        who = await gates.settled(gate.authenticate, request) if gate.authenticate else None
-        identified = gate.route(call, request, body, who)
+        identified = await _route(gate, call, request, body, aside)
     if not call.answered and body is None:
         body = await _read(call, gate, mount, read)
     if not call.answered:
@@ -73,12 +74,24 @@ async def handle(gate: gates.Gate, request: Request, mount: bytes, read: Callabl
     return answer_of(call, identified, request)
 
 
+async def _route(gate: gates.Gate, call: _core.Call, request: Request, body: bytes | None, aside: Aside | None) -> bool:
+    try:
+        who = await gates.settled(gate.authenticate, request) if gate.authenticate else None
+    except Exception:
+        gates.log.exception("lark: who calls %s cannot be told", request.verb)
+        call.fail(_core.INTERNAL)
+        return False
+    if aside is None:
+        return gate.route(call, request, body, who)
+    return await aside(lambda: gate.route(call, request, body, who))
+
+
 async def _read(call: _core.Call, gate: gates.Gate, mount: bytes, read: Callable[[int], Awaitable[bytes]]) -> bytes | None:
     try:
         return await read(gate.config(mount).body_bytes)
     except gates.TooLarge:
         call.fail(_core.TOO_LARGE)
-    except ValueError:
+    except (ValueError, OSError):
         call.fail(_core.BAD_REQUEST)
     return None
 
@@ -105,7 +118,7 @@ async def _gone(receive: Receive) -> None:
 
 class Lark:
     """Lark(client, scopes={"read:*"}): an application. client: a redis.asyncio.Redis or RedisCluster, or a function (async or
-    not) that gives one. The rest as in lark_redis.wsgi.Lark."""
+    not) that makes one, for each event loop. The rest as in lark_redis.wsgi.Lark."""
 
     def __init__(
         self,
@@ -120,7 +133,7 @@ class Lark:
         prefix_getter: gates.PrefixGetter | None = None,
         authenticate: gates.Authenticate | None = None,
     ) -> None:
-        self.client, self.mount, self.app = client, mount, app
+        self.clients, self.mount, self.app = Clients(client), mount, app
         self.gate = gates.Gate(gates.default_scopes(scopes, "scopes"), tuple(hosts), limits, scope_getter, prefix_getter,
                                authenticate)
         self.gate.config(mount.encode())
@@ -133,7 +146,7 @@ class Lark:
         mount = urllib.parse.quote(scope.get("root_path", "") + self.mount, safe="/:@!$&'()*+,;=~").encode()
 
         async def run(call: _core.Call, resp: bytes) -> None:
-            work = aio.run(await self._client(), call, resp)
+            work = aio.run(await self.clients.async_client(), call, resp)
             await (while_there(receive, work) if call.lane == "blocking" else work)
 
         try:
@@ -158,10 +171,6 @@ class Lark:
             await send({"type": "lifespan.shutdown.complete"})
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
-
-    async def _client(self) -> Any:
-        client = self.client() if callable(self.client) else self.client
-        return await client if inspect.iscoroutine(client) else client
 
 
 async def respond(answer: Answer, verb: str, send: Send) -> None:

@@ -28,8 +28,6 @@ def talk(connection: Any, call: _core.Call, resp: bytes | None) -> None:
             raise
         else:
             resp = call.feed(reply)
-    if call.awaited > 0:  # of several replies the last ones mattered no more
-        connection.disconnect()
 
 
 def read(connection: Any, block_ms: int) -> Any:
@@ -71,6 +69,7 @@ def take(client: Any, lane: str) -> Any:
     else:
         connection = pool.get_connection("_") if failures.OLD_GET_CONNECTION else pool.get_connection()
     try:
+        connection.connect()  # a client's only connection may have broken since
         connection.check_health()
     except BaseException:
         connection.disconnect()
@@ -79,11 +78,15 @@ def take(client: Any, lane: str) -> Any:
     return connection
 
 
-def give_back(client: Any, connection: Any, call: _core.Call) -> None:
-    # a reply that this call cannot have: whose is the next one?
-    if call.lane == "private" or call.error == _core.PROTOCOL:
+def in_step(call: _core.Call) -> bool:
+    """Is the next reply the next call's? Not behind a reply that this one cannot have, and not while one is awaited."""
+    return call.answered and call.awaited == 0 and call.error != _core.PROTOCOL
+
+
+def give_back(client: Any, connection: Any, lane: str, reusable: bool) -> None:
+    if lane == "private" or not reusable:
         connection.disconnect()
-    if call.lane != "private":
+    if lane != "private":
         _release(client, connection)
 
 

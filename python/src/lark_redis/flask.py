@@ -9,6 +9,7 @@ Settings, read for each request: DEFAULT_LARK_SCOPES; LARK_SCOPE_GETTER(method, 
 the default; LARK_PREFIX_GETTER, likewise -> prefix; LARK_ALLOWED_HOSTS; LARK_LIMITS; LARK_TOKENS_FILE, LARK_OAUTH_*; LARK_AUTHENTICATE. docs/flask.md"""
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -90,7 +91,7 @@ def _flask_getter(name: str) -> Callable[[gates.Asked], Any] | None:
 
 
 _SETTINGS = ("DEFAULT_LARK_SCOPES", "LARK_ALLOWED_HOSTS", "LARK_LIMITS", "LARK_SCOPE_GETTER", "LARK_PREFIX_GETTER",
-             "LARK_AUTHENTICATE", "LARK_TOKENS_FILE", *oauth.SETTINGS)
+             "LARK_AUTHENTICATE", "LARK_TOKENS_FILE", "TRUSTED_HOSTS", *oauth.SETTINGS)
 
 
 def _gate() -> gates.Gate:
@@ -98,13 +99,13 @@ def _gate() -> gates.Gate:
     config = current_app.config
     now = [config.get(name) for name in _SETTINGS]
     made = current_app.extensions.get("lark_redis_gate")
-    if made is not None and all(old is new and copy == new for old, copy, new in zip(made[0], made[1], now)):
+    if made is not None and all(old is new and was == new for old, was, new in zip(made[0], made[1], now)):
         return made[2]  # type: ignore[no-any-return]
     scopes = gates.default_scopes(now[0], "DEFAULT_LARK_SCOPES")
     hosts = now[1] if now[1] is not None else config.get("TRUSTED_HOSTS") or LOOPBACK
     gate = gates.Gate(scopes, tuple(hosts), now[2], _flask_getter("LARK_SCOPE_GETTER"), _flask_getter("LARK_PREFIX_GETTER"),
                       oauth.sources(config.get) or now[5])
-    copies = [set(value) if isinstance(value, (set, frozenset)) else value for value in now]
+    copies = [copy.copy(value) if isinstance(value, (set, list, dict)) else value for value in now]  # changed in place, too
     current_app.extensions["lark_redis_gate"] = (now, copies, gate)
     return gate
 

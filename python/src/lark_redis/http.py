@@ -125,22 +125,50 @@ def _same_origin(origin: str, host: str, scheme: str) -> bool:
     return theirs[0] == ours[0] and (theirs[1] or port) == (ours[1] or port)
 
 
-def refusal(request: Request, hosts: Iterable[str] | None) -> tuple[int, bytes, bytes] | None:
-    """(error, header, its value) when the request may not come in: rules against DNS rebinding and requests that a page of
-    another origin makes a browser send. hosts None: the framework has checked the host."""
+# (error, header, its value, what was expected)
+Refusal = tuple[int, bytes, bytes, "str | None"]
+
+
+def refusal(request: Request, hosts: Iterable[str] | None) -> Refusal | None:
+    """Why the request may not come in. hosts None: the framework has checked the host."""
+    return _foreign(request, hosts) or _conditional(request)
+
+
+def _refuse(error: int, name: str, value: str, expected: str | None = None) -> Refusal:
+    return error, name.encode(), value.encode("latin-1", "replace"), expected
+
+
+def _foreign(request: Request, hosts: Iterable[str] | None) -> Refusal | None:
+    """Against DNS rebinding, and requests that a page of another origin makes a browser send."""
     headers = request.headers
     host = headers.get("host")
     if not host:
-        return _core.MISSING_HOST, b"", b""
+        return _refuse(_core.MISSING_HOST, "", "")
     if hosts is not None and not host_allowed(host, hosts):
-        return _core.FOREIGN_HOST, b"Host", host.encode("latin-1", "replace")
+        return _refuse(_core.FOREIGN_HOST, "Host", host)
     origin = headers.get("origin")
     if origin is not None and not _same_origin(origin, host, request.scheme):
-        return _core.FOREIGN_ORIGIN, b"Origin", origin.encode("latin-1", "replace")
+        return _refuse(_core.FOREIGN_ORIGIN, "Origin", origin)
     site = headers.get("sec-fetch-site")
     if site is not None and site.lower() not in ("same-origin", "none"):
-        return _core.FOREIGN_ORIGIN, b"Sec-Fetch-Site", site.encode("latin-1", "replace")
+        return _refuse(_core.FOREIGN_ORIGIN, "Sec-Fetch-Site", site)
     encoding = headers.get("content-encoding")
     if encoding and encoding.lower() != "identity":
-        return _core.ENCODING, b"Content-Encoding", encoding.encode("latin-1", "replace")
+        return _refuse(_core.ENCODING, "Content-Encoding", encoding)
+    return None
+
+
+def _conditional(request: Request) -> Refusal | None:
+    """What would be done otherwise than it was meant: a part that would be taken for the whole, a write that hangs on an entity
+    tag, which no answer has.
+    source: RFC 9110 sections 14.5 and 13"""
+    headers, tags = request.headers, "absent: values have no entity tags; SET has nx and xx"
+    if request.verb == "PUT" and "content-range" in headers:
+        return _refuse(_core.BAD_HEADER, "Content-Range", headers["content-range"], "absent: SETRANGE stores a part of a value")
+    if request.verb in ("GET", "HEAD", "OPTIONS"):
+        return None
+    if "if-match" in headers:
+        return _refuse(_core.BAD_HEADER, "If-Match", headers["if-match"], tags)
+    if headers.get("if-none-match", "").strip() == "*":
+        return _refuse(_core.BAD_HEADER, "If-None-Match", headers["if-none-match"], tags)
     return None

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import ssl
 import threading
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable
 
 from . import fetch
 from .gate import log
+from .watched import Watched
 
 FILE_MAX = 64 << 10
 EVERY_S, TIMEOUT_S = 300, 5
@@ -27,30 +27,10 @@ class KeysFile:
     """Read again when it has changed. A file that is broken then is told in the log, and the keys before it stay in use."""
 
     def __init__(self, path: str | os.PathLike[str], take: Take) -> None:
-        self.path, self.take = pathlib.Path(path), take
-        self._lock = threading.Lock()
-        self._stamp = self._stat()
-        self._read()
-
-    def _stat(self) -> tuple[int, int, int]:
-        stat = self.path.stat()
-        return stat.st_mtime_ns, stat.st_ino, stat.st_size
-
-    def _read(self) -> None:
-        try:
-            self.take(self.path.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{self.path}: {error}") from None
+        self._file = Watched(path, "the keys", take)
 
     def usable(self) -> bool:
-        with self._lock:
-            try:
-                stamp = self._stat()
-                if stamp != self._stamp:
-                    self._stamp = stamp
-                    self._read()
-            except (OSError, ValueError) as error:
-                log.error("lark: the keys as they were count on: %s", error)
+        self._file.look()
         return True
 
     def due(self) -> bool:

@@ -10,7 +10,7 @@ import redis
 from redis import exceptions
 
 from . import _core, cluster, failures
-from .connection import give_back, take, talk
+from .connection import give_back, in_step, take, talk
 
 
 def run(client: Any, call: _core.Call, resp: bytes) -> None:
@@ -34,4 +34,4 @@ def run(client: Any, call: _core.Call, resp: bytes) -> None:
             else:
                 failures.lose(call, error)
         finally:
-            give_back(client, connection, call)
+            give_back(client, connection, call.lane, in_step(call))

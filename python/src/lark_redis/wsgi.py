@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import _core, gate as gates, sync
+from .clients import Clients
 from .http import LOOPBACK, Answer, Request, latin, raw_target
 
 Environ = dict[str, Any]
@@ -55,7 +56,8 @@ def mount_of(environ: Environ, prefix: str) -> bytes:
 
 
 class Lark:
-    """Lark(client, scopes={"read:*"}): an application. client: a redis.Redis, redis.RedisCluster, or a function that gives one.
+    """Lark(client, scopes={"read:*"}): an application. client: a redis.Redis, redis.RedisCluster, or a function that makes one,
+    for the process.
 
     scopes: of who has no others; mount: the path in front of the methods, behind where this is mounted; app: the application
     that gets what is not below it; hosts: allowed Host names ("*": any); limits, scope_getter, prefix_getter, authenticate:
@@ -74,7 +76,7 @@ class Lark:
         prefix_getter: gates.PrefixGetter | None = None,
         authenticate: gates.Authenticate | None = None,
     ) -> None:
-        self.client, self.mount, self.app = client, mount, app
+        self.clients, self.mount, self.app = Clients(client), mount, app
         self.gate = gates.Gate(gates.default_scopes(scopes, "scopes"), tuple(hosts), limits, scope_getter, prefix_getter,
                                authenticate)
         self.gate.config(mount.encode())  # wrong limits and mount points are told now
@@ -88,7 +90,7 @@ class Lark:
         return respond(answer, environ, start_response)
 
     def _run(self, call: _core.Call, resp: bytes) -> None:
-        sync.run(self.client() if callable(self.client) else self.client, call, resp)
+        sync.run(self.clients.client(), call, resp)
 
 
 REASONS = {200: "OK", 206: "Partial Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",

@@ -1,10 +1,8 @@
 """The settings, and the clients that they give."""
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +12,7 @@ from django.http import QueryDict
 from django.utils.module_loading import import_string
 
 from .. import gate as gates, oauth
+from ..clients import Clients
 
 NAMES = ("DEFAULT_LARK_SCOPES", "LARK_SCOPE_GETTER", "LARK_PREFIX_GETTER", "LARK_AUTHENTICATE", "LARK_LIMITS", "LARK_TOKENS_FILE",
          *oauth.SETTINGS, "REDIS_CONNECTION_METHOD", "REDIS_ASYNC_CONNECTION_METHOD")
@@ -66,8 +65,8 @@ class _State:
 
     def clear(self) -> None:
         self._gate: gates.Gate | None = None
-        self._client: Any = None
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+        self._clients = Clients(lambda: connect("REDIS_CONNECTION_METHOD"))
+        self._async_clients = Clients(lambda: connect("REDIS_ASYNC_CONNECTION_METHOD"))
 
     def gate(self) -> gates.Gate:
         with self.lock:
@@ -77,18 +76,11 @@ class _State:
 
     def client(self) -> Any:
         """One client for the process: its pool is what threads share."""
-        with self.lock:
-            if self._client is None:
-                self._client = connect("REDIS_CONNECTION_METHOD")
-            return self._client
+        return self._clients.client()
 
-    def async_client(self) -> Any:
+    async def async_client(self) -> Any:
         """One client for the event loop."""
-        loop = asyncio.get_running_loop()
-        with self.lock:
-            if loop not in self._clients:
-                self._clients[loop] = connect("REDIS_ASYNC_CONNECTION_METHOD")
-            return self._clients[loop]
+        return await self._async_clients.async_client()
 
 
 def connect(name: str) -> Any:

@@ -5,6 +5,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
@@ -119,7 +120,7 @@ def api(request: HttpRequest, rest: str = "") -> HttpResponse:
 
 
 async def _async_run(call: _core.Call, resp: bytes) -> None:
-    await aio.run(conf.state.async_client(), call, resp)
+    await aio.run(await conf.state.async_client(), call, resp)
 
 
 async def async_api(request: HttpRequest, rest: str = "") -> HttpResponse:
@@ -131,7 +132,9 @@ async def async_api(request: HttpRequest, rest: str = "") -> HttpResponse:
         async def read(limit: int) -> bytes:
             return reader(limit)
 
-        refused = await asgi.handle(gate, asked, _mount_of(request, rest), read, _async_run)
+        # getters may ask the database, for the session's user: not in the event loop
+        aside = sync_to_async(lambda route: route(), thread_sensitive=True) if gate.asks or gate.authenticate else None
+        refused = await asgi.handle(gate, asked, _mount_of(request, rest), read, _async_run, aside)
     return _response(request, refused)
 
 
