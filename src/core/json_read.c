@@ -5,6 +5,8 @@
 #include "text_run.h"
 #include "utf8.h"
 
+_Static_assert(sizeof(((struct lark_json *)0)->escape) == LARK__ESCAPE_MAX, "a cut escape is kept whole");
+
 enum state {
     AT_VALUE,      /* a value must come */
     AT_FIRST_ITEM, /* a value or ] */
