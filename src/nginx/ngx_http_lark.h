@@ -242,6 +242,9 @@ typedef struct {
 } ngx_http_lark_window_t;
 
 typedef void (*ngx_http_lark_again_pt)(ngx_http_lark_ctx_t *ctx);
+/* What a source of credentials that said LARK_MORE has found: the next one is asked, or the request goes on, or is refused. The
+ * caller then runs ngx_http_run_posted_requests of the connection; ctx may be gone. */
+typedef void (*ngx_http_lark_identified_pt)(ngx_http_lark_ctx_t *ctx, enum lark_status status, struct lark_err *err);
 
 /* One request. link is set while a reply is awaited; queued while it is in redis->again.
  * From `plan` on nothing is cleared when a request takes it: each part has its own beginning. */
@@ -290,7 +293,8 @@ struct ngx_http_lark_ctx_s {
     struct lark_principal principal;
     struct lark_credential own; /* what caller points to when a token store knew the token */
     ngx_event_t step;
-    ngx_http_lark_again_pt again; /* set with queued */
+    ngx_http_lark_again_pt again;           /* set with queued */
+    ngx_http_lark_identified_pt identified; /* set before a source of credentials is asked */
     ngx_http_client_body_handler_pt body_then;
     ngx_chain_t body_chain;
     struct lark_request lark_request;
@@ -361,10 +365,6 @@ ngx_int_t ngx_http_lark_auth_init(ngx_http_lark_main_conf_t *conf); /* of a work
 void ngx_http_lark_auth_done(ngx_http_lark_main_conf_t *conf);
 ngx_uint_t ngx_http_lark_is_loopback(const struct sockaddr *address);
 
-/* what a source that said LARK_MORE has found: the next one is asked, or the request goes on, or is refused. The caller then
- * runs ngx_http_run_posted_requests of the connection; ctx may be gone. */
-void ngx_http_lark_identified(ngx_http_lark_ctx_t *ctx, enum lark_status status, struct lark_err *err);
-
 /* oauth: verified: is it one that was good a moment ago? keys: is it good?
  * return: LARK_OK (ctx->caller is set) | LARK_E_BAD_CREDENTIALS (ctx->judged: it is a JWT, and none of ours) | an error */
 enum lark_status ngx_http_lark_ask_verified(ngx_http_lark_ctx_t *ctx, const ngx_http_lark_shown_t *shown,
@@ -377,7 +377,7 @@ void ngx_http_lark_oauth_done(ngx_http_lark_main_conf_t *conf);
 char *ngx_http_lark_set_jwks(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_lark_set_typ(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* introspect: sources of credentials: what was asked a moment ago; the issuer (LARK_MORE: ngx_http_lark_identified follows) */
+/* introspect: sources of credentials: what was asked a moment ago; the issuer (LARK_MORE: ctx->identified follows) */
 enum lark_status ngx_http_lark_ask_introspected(ngx_http_lark_ctx_t *ctx, const ngx_http_lark_shown_t *shown,
                                                 struct lark_err *err);
 enum lark_status ngx_http_lark_ask_introspection(ngx_http_lark_ctx_t *ctx, const ngx_http_lark_shown_t *shown,
@@ -391,7 +391,7 @@ void ngx_http_lark_introspect_done(ngx_http_lark_main_conf_t *conf);
 /* challenge */
 ngx_int_t ngx_http_lark_push_challenge(ngx_http_lark_ctx_t *ctx, const struct lark_err *err);
 
-/* store: LARK_OK (ctx->caller is set) | LARK_MORE (ngx_http_lark_identified follows) | an error */
+/* store: LARK_OK (ctx->caller is set) | LARK_MORE (ctx->identified follows) | an error */
 enum lark_status ngx_http_lark_ask_store(ngx_http_lark_ctx_t *ctx, const ngx_http_lark_shown_t *shown,
                                          struct lark_err *err);
 void ngx_http_lark_store_prepare(ngx_http_lark_redis_t *redis);

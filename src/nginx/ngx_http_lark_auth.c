@@ -72,7 +72,7 @@ static ngx_uint_t is_cleartext(ngx_connection_t *c)
 }
 
 /* A source says whether it knows a token. LARK_OK: ctx->caller is set. LARK_E_BAD_CREDENTIALS: the next one is asked.
- * LARK_MORE: it waits for an answer, and calls ngx_http_lark_identified then. */
+ * LARK_MORE: it waits for an answer, and calls ctx->identified then. */
 typedef enum lark_status (*source_pt)(ngx_http_lark_ctx_t *ctx, const ngx_http_lark_shown_t *shown,
                                       struct lark_err *err);
 
@@ -113,6 +113,8 @@ static enum lark_status ask_sources(ngx_http_lark_ctx_t *ctx, const ngx_http_lar
     return status;
 }
 
+static void identified(ngx_http_lark_ctx_t *ctx, enum lark_status status, struct lark_err *err);
+
 /* What the header shows is read, and the sources are asked. Nothing of the token is left in memory of ours but its hash. */
 static enum lark_status ask(ngx_http_lark_ctx_t *ctx, struct lark_err *err)
 {
@@ -128,6 +130,7 @@ static enum lark_status ask(ngx_http_lark_ctx_t *ctx, struct lark_err *err)
         status = lark_hasher_hash(lmcf->hasher, shown.token, &shown.hash);
     }
     if (status == LARK_OK) {
+        ctx->identified = identified;
         status = ask_sources(ctx, &shown, err);
     }
     if (ctx->basic) {
@@ -181,7 +184,7 @@ static void wait_for_answer(ngx_http_lark_ctx_t *ctx)
 }
 
 /* The phase goes on where it stopped: nginx runs ngx_http_lark_enter again. */
-void ngx_http_lark_identified(ngx_http_lark_ctx_t *ctx, enum lark_status status, struct lark_err *err)
+static void identified(ngx_http_lark_ctx_t *ctx, enum lark_status status, struct lark_err *err)
 {
     ngx_http_request_t *r = ctx->request;
     if (status == LARK_E_BAD_CREDENTIALS && ctx->source + 1 < N_SOURCES) {

@@ -341,7 +341,7 @@ static void go_on(ngx_http_request_t *r)
     ngx_http_lark_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_lark_module);
     ngx_http_lark_asked_t *asked = ctx->asked;
     ctx->asked = NULL;
-    ngx_http_lark_identified(ctx, asked->status, &asked->err); /* called by ngx_http_run_posted_requests */
+    ctx->identified(ctx, asked->status, &asked->err); /* called by ngx_http_run_posted_requests */
 }
 
 /* The subrequest ends, in whatever way; NGX_OK keeps nginx from writing an error page for it. With the caller gone its request

@@ -159,7 +159,7 @@ static void on_answer(void *data, enum lark_status status)
     ngx_memzero(&err, sizeof(err));
     err.method = -1;
     status = settle(ctx, status, &err);
-    ngx_http_lark_identified(ctx, status, &err);
+    ctx->identified(ctx, status, &err);
     ngx_http_run_posted_requests(c);
 }
 
