@@ -18,6 +18,14 @@ static ngx_http_lark_link_t *shared_link(ngx_http_lark_redis_t *redis)
     return link;
 }
 
+/* What broke one connection has perhaps broken these, and they would not tell. */
+void ngx_http_lark_idle_drop(ngx_http_lark_redis_t *redis)
+{
+    while (!ngx_queue_empty(&redis->idle)) {
+        ngx_http_lark_link_destroy(ngx_queue_data(ngx_queue_head(&redis->idle), ngx_http_lark_link_t, idle));
+    }
+}
+
 /* One from the pool, which is asked first whether it lives: NULL when there is none. */
 static ngx_http_lark_link_t *idle_link(ngx_http_lark_redis_t *redis)
 {

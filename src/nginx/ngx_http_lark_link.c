@@ -588,11 +588,3 @@ void ngx_http_lark_link_wake(ngx_http_lark_link_t *link)
         ngx_http_lark_stats->n[NGX_HTTP_LARK_N_IDLE]--;
     }
 }
-
-/* What broke one connection has perhaps broken these, and they would not tell. */
-void ngx_http_lark_idle_drop(ngx_http_lark_redis_t *redis)
-{
-    while (!ngx_queue_empty(&redis->idle)) {
-        ngx_http_lark_link_destroy(ngx_queue_data(ngx_queue_head(&redis->idle), ngx_http_lark_link_t, idle));
-    }
-}

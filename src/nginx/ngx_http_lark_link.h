@@ -53,7 +53,7 @@ ngx_int_t ngx_http_lark_link_connect(ngx_http_lark_link_t *link);
 void ngx_http_lark_link_touch(ngx_http_lark_link_t *link);
 /* Is an idle one still there? Calls are held back until it has answered. NGX_OK | NGX_ERROR */
 ngx_int_t ngx_http_lark_link_probe(ngx_http_lark_link_t *link);
-/* Idle links: out of redis->idle, if it is there; the end of all. */
+/* Idle links: out of redis->idle, if it is there; the end of all (in lane). */
 void ngx_http_lark_link_wake(ngx_http_lark_link_t *link);
 void ngx_http_lark_idle_drop(ngx_http_lark_redis_t *redis);
 /* Only of a link that is in no callback. */
