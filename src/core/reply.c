@@ -168,9 +168,18 @@ enum lark_status lark_reply_next(struct lark_reply *reply, struct lark_buf *out_
     return lark__steps_next(reply, out_resp);
 }
 
+/* What failed is the reply of a command that was done: a write must not look as if it could be sent again. */
+static bool write_is_done(const struct lark_reply *reply, enum lark_status status)
+{
+    if (reply->plan->access == LARK_ACCESS_READ || reply->plan->loop != LARK__STEPS_NONE) return false;
+    if (status == LARK_E_REPLY_TOO_LARGE || status == LARK_E_SPOOL_FULL) return true;
+    return reply->total > 0 && (status == LARK_E_NOMEM || status == LARK_E_INTERNAL);
+}
+
 void lark_reply_fail(const struct lark_reply *reply, enum lark_status status, struct lark_err *out_err)
 {
     *out_err = (struct lark_err){.status = status, .method = reply->plan->method};
+    if (write_is_done(reply, status)) out_err->status = LARK_E_REPLY_UNKNOWN;
     if (status == LARK_E_REPLY_TOO_LARGE) out_err->offset = reply->plan->config->limits.reply_bytes;
     if (status == LARK_E_TOO_EXPENSIVE) out_err->offset = reply->plan->config->limits.scan_keys;
     if (reply->plan->loop == LARK__STEPS_FLUSHDB) {

@@ -291,7 +291,7 @@ struct ngx_http_lark_ctx_s {
     uint64_t sent_ns;    /* the command; set before replied_ns */
     ngx_int_t method;    /* in the catalogue; -1: none was found */
     struct lark_principal principal;
-    struct lark_credential own; /* what caller points to when a token store knew the token */
+    struct lark_credential own; /* what caller points to when it is a copy (ngx_http_lark_use) */
     ngx_event_t step;
     ngx_http_lark_again_pt again;           /* set with queued */
     ngx_http_lark_identified_pt identified; /* set before a source of credentials is asked */

@@ -87,8 +87,9 @@ static enum lark_status ask_files(ngx_http_lark_ctx_t *ctx, const ngx_http_lark_
     return LARK_OK;
 }
 
-/* A table costs nothing to look at, nor does what was verified: so strangers cannot lock out those who share an address with them. Whoever comes
- * behind ngx_http_lark_rate_failures is not asked when too many bad credentials came from the address. */
+/* A table costs nothing to look at, nor does what was verified or introspected a moment ago: so strangers cannot lock out those
+ * who share an address with them. Whoever comes behind ngx_http_lark_rate_failures is not asked when too many bad credentials
+ * came from the address; the token store with all that it has said. */
 static const source_pt sources[] = {ask_files,
                                     ngx_http_lark_ask_verified,
                                     ngx_http_lark_ask_introspected,

@@ -92,6 +92,26 @@ static ngx_int_t file_close(ngx_http_request_t *r)
     return NGX_OK;
 }
 
+/* A body that did not tell its length has become too large. */
+static ngx_uint_t is_over(ngx_http_request_t *r)
+{
+    const ngx_http_lark_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_lark_module);
+    const ngx_temp_file_t *file = r->request_body->temp_file;
+    return file != NULL && (uint64_t)file->offset > ctx->plan.body_max;
+}
+
+static ngx_int_t refuse_over(ngx_http_lark_ctx_t *ctx)
+{
+    struct lark_err err;
+    ngx_memzero(&err, sizeof(err));
+    err.status = LARK_E_TOO_LARGE;
+    err.method = ctx->plan.method;
+    err.text = "bytes of a body";
+    err.offset = ctx->plan.body_max;
+    ctx->request->keepalive = 0; /* the rest of it is no request */
+    return ngx_http_lark_send_error(ctx, &err);
+}
+
 /* return: NGX_OK: all is read, NGX_AGAIN: an event will tell of more, NGX_BUSY: more in the next turn, or an error */
 static ngx_int_t body_more(ngx_http_request_t *r)
 {
@@ -100,6 +120,9 @@ static ngx_int_t body_more(ngx_http_request_t *r)
         ngx_uint_t is_full = buf == NULL || buf->last == buf->end;
         if (is_full && file_append(r) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+        if (is_over(r)) {
+            return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
         }
         if (n == NGX_HTTP_LARK_BODY_BUFS_A_TURN) {
             return NGX_BUSY;
@@ -138,7 +161,7 @@ static void body_event(ngx_http_request_t *r)
     }
     ngx_http_lark_step_end(ctx);
     if (rc != NGX_OK) {
-        ngx_http_finalize_request(r, rc);
+        ngx_http_finalize_request(r, is_over(r) ? refuse_over(ctx) : rc);
         return;
     }
     r->read_event_handler = ngx_http_block_reading;

@@ -162,7 +162,10 @@ static void link_lost(ngx_http_lark_link_t *link, const char *why, ngx_err_t err
     queue_tell(link, lark_conn_awaited(&link->conn));
     ngx_http_lark_link_wake(link);
     ngx_http_lark_idle_drop(redis);
-    redis->epoch += link->lane == LARK_LANE_SHARED;
+    if (link->lane == LARK_LANE_SHARED) {
+        redis->epoch++;
+        redis->no_unblock = 0; /* another Redis may take it */
+    }
     if (link == redis->shared) {
         shared_again(link, was_established);
     } else {
@@ -235,8 +238,8 @@ static ngx_uint_t link_settle(ngx_http_lark_link_t *link)
     if (!link->released) {
         return 0;
     }
-    if (!link->reusable || !link->connected || ngx_exiting || lark_conn_awaited(&link->conn) > 0 ||
-        redis->n_idle >= NGX_HTTP_LARK_IDLE_MAX) {
+    if (!link->reusable || !link->connected || ngx_exiting || link->conn.state != LARK_CONN_READY ||
+        lark_conn_awaited(&link->conn) > 0 || redis->n_idle >= NGX_HTTP_LARK_IDLE_MAX) {
         ngx_http_lark_link_destroy(link);
         return 1;
     }
@@ -552,7 +555,7 @@ ngx_int_t ngx_http_lark_link_connect(ngx_http_lark_link_t *link)
     }
     ngx_peer_connection_t peer;
     ngx_memzero(&peer, sizeof(peer));
-    /* nginx would log each try of a Redis that is away: one line at the change is ours (away_set). */
+    /* nginx would log each try of a Redis that is away: one line at the change is ours (reason_tell). */
     link->connect_log = *redis->log;
     link->connect_log.log_level = NGX_LOG_ALERT;
     peer.sockaddr = addr->sockaddr;

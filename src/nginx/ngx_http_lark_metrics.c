@@ -428,7 +428,11 @@ ngx_int_t ngx_http_lark_metrics_handler(ngx_http_request_t *r)
     struct lark_err err;
     ngx_http_lark_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_lark_module); /* of ngx_http_lark_enter */
     ngx_http_lark_main_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_lark_module);
-    if (ctx == NULL || conf->stats == NULL) {
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (conf->stats == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "lark: nothing is counted: there is no lark_redis");
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!ctx->principal.scopes->metrics && (ctx->caller != NULL || !is_local(r))) {

@@ -210,6 +210,9 @@ static uint64_t count(ngx_http_lark_ctx_t *ctx, ngx_uint_t kind, ngx_uint_t char
 {
     ngx_http_lark_main_conf_t *lmcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_lark_module);
     const ngx_http_lark_rate_t *rate = &ctx->conf->rates[kind];
+    if (lmcf->rate_zone == NULL) {
+        return 0; /* there is no lark_redis, and nothing to guess for */
+    }
     ngx_slab_pool_t *pool = (ngx_slab_pool_t *)lmcf->rate_zone->shm.addr;
     tables_t *tables = lmcf->rate_zone->data;
     table_t *table = &tables->tables[kind];

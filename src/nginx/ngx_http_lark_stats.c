@@ -122,11 +122,14 @@ static ngx_http_lark_stats_t *slot_take(ngx_http_lark_board_t *board)
 
 void ngx_http_lark_stats_begin(ngx_shm_zone_t *zone, ngx_log_t *log)
 {
-    ngx_slab_pool_t *pool = (ngx_slab_pool_t *)zone->shm.addr;
-    ngx_http_lark_board_t *board = zone->data;
     turn.log = log;
     turn.handler = turn_ends;
     bounds_count();
+    if (zone == NULL) {
+        return; /* there is no lark_redis: nobody counts */
+    }
+    ngx_slab_pool_t *pool = (ngx_slab_pool_t *)zone->shm.addr;
+    ngx_http_lark_board_t *board = zone->data;
     ngx_shmtx_lock(&pool->mutex);
     ngx_http_lark_stats_t *stats = slot_take(board);
     if (stats != NULL) {

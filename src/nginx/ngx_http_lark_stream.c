@@ -331,6 +331,7 @@ static ngx_int_t pump(ngx_http_lark_stream_t *stream)
             return NGX_ERROR;
         }
         if (is_last) {
+            again_end(stream); /* it may be posted since another event: the end is sent once */
             return NGX_DONE;
         }
     }

@@ -31,8 +31,12 @@ static void log_element(ngx_http_lark_link_t *link, enum lark_status status)
 
 /* ---- CLIENT UNBLOCK ---- */
 
+/* Until the call's own deadline, which ends it. */
 static void unblock_later(ngx_http_lark_link_t *link)
 {
+    if ((ngx_msec_int_t)(link->take_back_until - ngx_current_msec) <= 0) {
+        return;
+    }
     ngx_add_timer(&link->timer, link->unblock_wait);
     link->unblock_wait = ngx_min(link->unblock_wait * 2, NGX_HTTP_LARK_UNBLOCK_MAX);
 }
@@ -51,7 +55,8 @@ void ngx_http_lark_unblock(ngx_http_lark_link_t *link)
     ngx_memzero(&call, sizeof(call));
     call.fn = unblocked;
     call.ctx = link;
-    call.deadline_ms = link->take_back_until;
+    /* time enough for the last one: a connection that is late for a moment is not stuck */
+    call.deadline_ms = link->take_back_until + NGX_HTTP_LARK_PING_TIMEOUT;
     if (lark_conn_unblock(&shared->conn, &call, lark_conn_id(&link->conn), &link->unblock_ticket) != LARK_OK) {
         unblock_later(link);
         return;
@@ -60,9 +65,19 @@ void ngx_http_lark_unblock(ngx_http_lark_link_t *link)
     ngx_http_lark_link_touch(shared);
 }
 
-static void unblock_refused(ngx_http_lark_link_t *link, struct lark_slice reason)
+static ngx_uint_t begins(struct lark_slice text, const char *with)
+{
+    size_t n = ngx_strlen(with);
+    return text.len >= n && ngx_memcmp(text.p, with, n) == 0;
+}
+
+/* For good: the user may not, or Redis does not know it. Else it may be busy. */
+static ngx_uint_t unblock_refused(ngx_http_lark_link_t *link, struct lark_slice reason)
 {
     ngx_http_lark_redis_t *redis = link->redis;
+    if (!begins(reason, "NOPERM") && !begins(reason, "ERR unknown")) {
+        return 0;
+    }
     if (!redis->no_unblock) {
         redis->no_unblock = 1;
         ngx_log_error(NGX_LOG_WARN, redis->log, 0,
@@ -70,6 +85,7 @@ static void unblock_refused(ngx_http_lark_link_t *link, struct lark_slice reason
                       "closed instead, and an element that was on its way is lost: %*s",
                       &redis->name, reason.len, reason.p);
     }
+    return 1;
 }
 
 static void unblocked(void *data, enum lark_status status)
@@ -77,8 +93,12 @@ static void unblocked(void *data, enum lark_status status)
     ngx_http_lark_link_t *link = data;
     ngx_http_lark_link_t *shared = link->unblock_on;
     link->unblock_on = NULL;
-    if (status == LARK_E_REDIS_ERROR) {
-        unblock_refused(link, lark_conn_reason(&shared->conn));
+    if (status == LARK_E_REDIS_ERROR && !unblock_refused(link, lark_conn_reason(&shared->conn)) && link->taking_back) {
+        unblock_later(link);
+        return;
+    }
+    if (status != LARK_OK && link->taking_back && link->give_back.begun) {
+        return; /* an element is on its way back: that is seen to the end */
     }
     if (status != LARK_OK || !link->taking_back) {
         ngx_http_lark_leave(link, status == LARK_OK);

@@ -35,7 +35,7 @@ ngx_int_t ngx_http_lark_init_process(ngx_cycle_t *cycle)
 {
     ngx_http_lark_main_conf_t *conf = worker_conf(cycle);
     ngx_uint_t n = conf == NULL ? 0 : conf->redis.nelts;
-    if (n > 0) {
+    if (conf != NULL) {
         ngx_http_lark_stats_begin(conf->stats, cycle->log);
     }
     for (ngx_uint_t i = 0; i < n; i++) {

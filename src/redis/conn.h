@@ -83,7 +83,7 @@ enum lark_conn_state {
     LARK_CONN_FAILED /* lark_conn_reason tells why; only lark_conn_lose and lark_conn_done are allowed */
 };
 
-/* One awaited reply; private to conn.c.
+/* One awaited reply; private to src/redis.
  * give_back: beside reply: keeps what a reply pops; without one: the caller has left
  * begin: bytes of the stream before it; none has left while no more are out
  * edge: bytes of the stream that must have left before Redis can have executed anything of it */

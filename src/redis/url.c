@@ -133,6 +133,13 @@ static enum lark_status take_login(struct parser *parser, struct lark_redis_url 
     return LARK_OK;
 }
 
+/* What is left has an @: a / in the user or the password ended the login. It must not be shown. */
+#define SLASH_IN_LOGIN "write a / in the user or the password as %2F"
+static bool holds_login(struct lark_slice rest)
+{
+    return find(rest, '@') < rest.len;
+}
+
 static bool host_is_plain(struct lark_slice host, bool is_literal)
 {
     for (size_t i = 0; i < host.len; i++) {
@@ -209,6 +216,9 @@ static enum lark_status take_path(struct parser *parser, struct lark_redis_url *
     struct lark_slice raw = cut(parser->rest, 0, find(parser->rest, '?'));
     struct lark_slice options = cut(parser->rest, raw.len, parser->rest.len);
     if (raw.len < 2 || raw.p[0] != '/') {
+        if (holds_login(parser->rest)) {
+            return refuse_quietly(parser, SLASH_IN_LOGIN);
+        }
         return refuse(parser, "a Unix socket is written unix:///path", raw);
     }
     if (!decode(parser, raw, &url->path) || find(url->path, 0) < url->path.len) {
@@ -222,6 +232,13 @@ static enum lark_status take_path(struct parser *parser, struct lark_redis_url *
 
 static enum lark_status take_tcp(struct parser *parser, struct lark_redis_url *url)
 {
+    if (holds_login(parser->rest)) {
+        return refuse_quietly(parser, SLASH_IN_LOGIN);
+    }
+    if (find(parser->rest, '?') < parser->rest.len) { /* it may be ?password= */
+        return refuse_quietly(parser,
+                              "options behind a ? are for Unix sockets; the database is written redis://host/1");
+    }
     enum lark_status status = take_host(parser, url);
     if (status != LARK_OK) {
         return status;

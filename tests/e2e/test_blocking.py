@@ -10,6 +10,7 @@ import conftest
 import http_raw
 import nginx_host
 import pytest
+import redis
 import token_files
 
 
@@ -351,6 +352,46 @@ def test_redis_refuses_unblock():
             time.sleep(0.05)
             assert web.redis.client.lpop("q") == b"x"
         assert web.said().count("refused CLIENT UNBLOCK") == 1
+
+
+def test_a_redis_that_is_busy_is_asked_again():
+    """A script holds up CLIENT UNBLOCK for a moment: that is no refusal, and later callers are taken back as before."""
+    with serving() as web:
+        web.redis.client.config_set("busy-reply-threshold", 50)
+        caller = call(web)
+        wait_blocked(web, 1)
+        script = threading.Thread(target=run_script, args=(web.redis.port,))
+        script.start()
+        conftest.wait_for("Redis is busy", lambda: is_busy(web), 5)
+        leave(caller)
+        time.sleep(0.1)
+        other = redis.Redis(port=web.redis.port)
+        other.script_kill()
+        script.join()
+        wait_blocked(web, 0)
+        for n in range(3):
+            caller = call(web)
+            wait_blocked(web, 1)
+            leave(caller)
+            wait_blocked(web, 0)
+        assert web.redis.client.info("commandstats")["cmdstat_client|unblock"]["calls"] >= 4
+        assert "refused CLIENT UNBLOCK" not in web.said()
+        other.close()
+
+
+def run_script(port):
+    with contextlib.suppress(redis.RedisError), contextlib.closing(redis.Redis(port=port)) as client:
+        client.eval("while true do end", 0)
+
+
+def is_busy(web):
+    try:
+        web.redis.client.ping()
+    except redis.exceptions.ResponseError as error:
+        return "BUSY" in str(error)
+    except redis.RedisError:
+        pass
+    return False
 
 
 def test_redis_refuses_the_id():

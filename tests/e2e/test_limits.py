@@ -1,5 +1,6 @@
 """Every limit a caller can meet: at it all is well, one over is refused by its name, and the server goes on."""
 import base64
+import select
 import socket
 
 import conftest
@@ -123,6 +124,21 @@ def test_a_chunked_body_too_large(small, verb, limit):
             assert error(answer, 413, "too_large")
         except ConnectionError:
             pass  # the answer was lost with the connection
+    assert small.redis.client.exists("c") == 0
+    assert small.get("/PING/").data is True
+
+
+def test_a_chunked_body_without_an_end(small):
+    """It is refused when it is over the limit, not when the disk is full."""
+    chunk, sent = b"%x\r\n%s\r\n" % (65536, b" " * 65536), 0
+    with small.connect() as connection:
+        connection.sendall(b"PUT /api/0/SET/c/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not select.select([connection], [], [], 0)[0] and sent < 64 * MEBI:
+            connection.sendall(chunk)
+            sent += 65536
+        answer, _ = http_raw.read_answer(connection)
+    assert error(answer, 413, "too_large") and answer.headers["Connection"] == "close"
+    assert sent < 8 * MEBI  # what was under way is the difference
     assert small.redis.client.exists("c") == 0
     assert small.get("/PING/").data is True
 

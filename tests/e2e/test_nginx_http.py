@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -436,3 +437,23 @@ def test_a_socket_that_is_not_read(web):
         slow.sendall(request(b"GET", b"/api/0/GET/big/", HOST[:-2]) * 3)
         for _ in range(50):
             assert web.get("/PING/").data is True
+
+
+def test_the_module_without_a_redis(tmp_path):
+    """Error pages and metrics of an nginx that names no Redis (yet): nobody brings its worker down."""
+    tokens = tmp_path / "tokens.json"
+    tokens.write_text('{"tokens": []}')
+    nginx = nginx_host.Nginx("unix:///none", server=f"location = /metrics {{ lark_metrics; lark_tokens {tokens}; }}")
+    conf = nginx.state / "nginx.conf"
+    text = re.sub(r"location (/api/0/|= /healthz) \{[^}]*\}", "", conf.read_text())
+    conf.write_text(text.replace("lark_redis main unix:///none;", "").replace("lark_rate_failures off;", ""))
+    nginx.start()
+    try:
+        workers = nginx.workers()
+        for _ in range(3):
+            assert nginx.get("/nothing", mount="").status == 404
+            assert nginx.get("/metrics", mount="", headers={"Authorization": "Bearer lark_x"}).status == 401
+            assert nginx.get("/metrics", mount="").status == 500
+        assert nginx.workers() == workers and "there is no lark_redis" in nginx.said()
+    finally:
+        nginx.stop()

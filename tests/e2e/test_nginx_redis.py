@@ -299,6 +299,16 @@ def test_reply_limit():
             assert web.get("/PING/").data is True
 
 
+def test_a_write_whose_reply_is_over_the_limit_was_done():
+    """It must not be sent again: the next element would be lost, too."""
+    with serving(location="lark_reply_max 10k;") as web:
+        web.redis.client.rpush("jobs", "x" * 20_000, "y")
+        answer = web.post("/LPOP/jobs/", {})
+        assert (answer.status, answer.error[0]) == (502, "outcome_unknown") and "has done the write" in answer.error[1]
+        assert "the reply to a write is lost: the reply of Redis is over the limit" in web.said()
+        assert web.post("/LPOP/jobs/", {}).data == "y"
+
+
 def test_large_body_goes_its_own_way():
     """Its command is made while it is written: neither the worker's memory nor the others notice."""
     with serving(location="client_max_body_size 100m; lark_timeout 20s;") as web:

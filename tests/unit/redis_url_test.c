@@ -158,6 +158,16 @@ static void test_secret(void **state)
     is(err.got, "");
     refused("unix:///s?password=hunter2%", "password");
     is(err.got, "");
+    static const char *const slashes[] = {
+        "redis://joe:hunter2/x@h:6379", "redis://:hunter2/x@h", "unix://joe:hunter/2@/run/redis.sock",
+        "redis://u:1234/hunter2@h",     "redis://hunter2/@h",   "rediss://u:hunter2/@h/1",
+        "redis://u:a@b/hunter2@h"};
+    for (size_t i = 0; i < sizeof slashes / sizeof *slashes; i++) {
+        refused(slashes[i], "%2F");
+        is(err.got, "");
+    }
+    refused("redis://h/0?password=hunter2", "options");
+    is(err.got, "");
     refused("redis://joe:hunter2@h:port", "port");
     is(err.got, ":port");
 }
