@@ -1,6 +1,8 @@
 /* A file that the configuration names, read whole. */
 #include "ngx_http_lark.h"
 
+#define LINE_FILE_MAX ((size_t)64 * 1024)
+
 static ngx_int_t read_all(ngx_file_t *file, ngx_uint_t level, const char *directive, size_t max, ngx_str_t *out_text,
                           ngx_file_info_t *out_info)
 {
@@ -42,4 +44,29 @@ ngx_int_t ngx_http_lark_read_file(ngx_log_t *log, ngx_uint_t level, const char *
         ngx_log_error(NGX_LOG_WARN, log, ngx_errno, "closing \"%V\" failed", path);
     }
     return rc;
+}
+
+char *ngx_http_lark_read_line(ngx_conf_t *cf, const char *directive, const char *what, ngx_str_t path, size_t max,
+                              ngx_str_t *out_line)
+{
+    ngx_str_t text;
+    ngx_file_info_t info;
+    if (ngx_conf_full_name(cf->cycle, &path, 1) != NGX_OK ||
+        ngx_http_lark_read_file(cf->log, NGX_LOG_EMERG, directive, &path, LINE_FILE_MAX, &text, &info) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+    size_t len = 0;
+    while (len < text.len && text.data[len] != '\n' && text.data[len] != '\r') {
+        len++;
+    }
+    out_line->len = len;
+    out_line->data = len == 0 || len > max ? NULL : ngx_pnalloc(cf->pool, len);
+    if (out_line->data != NULL) {
+        ngx_memcpy(out_line->data, text.data, len);
+    } else {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s: the first line of \"%V\" is no %s", directive, &path, what);
+    }
+    ngx_explicit_memzero(text.data, text.len);
+    ngx_free(text.data);
+    return out_line->data != NULL ? NGX_CONF_OK : NGX_CONF_ERROR;
 }

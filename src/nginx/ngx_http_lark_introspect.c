@@ -85,33 +85,6 @@ static char *make_authorization(ngx_conf_t *cf, ngx_http_lark_introspect_t *intr
     return NGX_CONF_OK;
 }
 
-/* The first line of the file. */
-static char *read_secret(ngx_conf_t *cf, ngx_str_t path, ngx_str_t *out_secret)
-{
-    u_char *text = ngx_pnalloc(cf->pool, SECRET_MAX + 1);
-    if (text == NULL || ngx_conf_full_name(cf->cycle, &path, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-    ngx_fd_t fd = ngx_open_file(path.data, NGX_FILE_RDONLY | NGX_FILE_NONBLOCK, NGX_FILE_OPEN, 0);
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "lark_oauth_introspect cannot read \"%V\"", &path);
-        return NGX_CONF_ERROR;
-    }
-    ssize_t n = ngx_read_fd(fd, text, SECRET_MAX + 1);
-    (void)ngx_close_file(fd);
-    out_secret->data = text;
-    out_secret->len = 0;
-    while (n > 0 && out_secret->len < (size_t)n && text[out_secret->len] != '\n' && text[out_secret->len] != '\r') {
-        out_secret->len++;
-    }
-    if (n <= 0 || n > SECRET_MAX || out_secret->len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "lark_oauth_introspect: \"%V\" must have a secret as its first line",
-                           &path);
-        return NGX_CONF_ERROR;
-    }
-    return NGX_CONF_OK;
-}
-
 static char *read_cache(ngx_conf_t *cf, ngx_str_t word, ngx_msec_t *out_ms)
 {
     ngx_int_t ms = word.len == 0 ? NGX_HTTP_LARK_INTROSPECT_CACHE_MAX : ngx_parse_time(&word, 0);
@@ -148,7 +121,8 @@ char *ngx_http_lark_set_introspect(ngx_conf_t *cf, ngx_command_t *cmd, void *con
     }
     introspect->location = words[1];
     if (values[WORD_CLIENT].len > 0 &&
-        (read_secret(cf, values[WORD_SECRET_FILE], &secret) != NGX_CONF_OK ||
+        (ngx_http_lark_read_line(cf, "lark_oauth_introspect: secret_file", "secret", values[WORD_SECRET_FILE],
+                                 SECRET_MAX, &secret) != NGX_CONF_OK ||
          make_authorization(cf, introspect, values[WORD_CLIENT], secret) != NGX_CONF_OK)) {
         return NGX_CONF_ERROR;
     }

@@ -26,41 +26,6 @@ ngx_http_lark_redis_t *ngx_http_lark_find_redis(ngx_http_lark_main_conf_t *conf,
     return NULL;
 }
 
-/* The first line of a file. */
-static char *read_password(ngx_conf_t *cf, ngx_str_t path, struct lark_slice *out_password)
-{
-    ngx_file_t file;
-    ngx_memzero(&file, sizeof(file));
-    if (ngx_conf_full_name(cf->cycle, &path, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-    u_char *text = ngx_pnalloc(cf->pool, PASSWORD_MAX);
-    if (text == NULL) {
-        return NGX_CONF_ERROR;
-    }
-    file.name = path;
-    file.log = cf->log;
-    file.fd = ngx_open_file(path.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    if (file.fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "lark_redis cannot read the password_file \"%V\"", &path);
-        return NGX_CONF_ERROR;
-    }
-    ssize_t n = ngx_read_file(&file, text, PASSWORD_MAX, 0);
-    if (ngx_close_file(file.fd) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, ngx_errno, "closing \"%V\" failed", &path);
-    }
-    size_t len = 0;
-    while (n > 0 && len < (size_t)n && text[len] != '\n' && text[len] != '\r') {
-        len++;
-    }
-    if (len == 0 || len == PASSWORD_MAX) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the first line of \"%V\" is no password", &path);
-        return NGX_CONF_ERROR;
-    }
-    *out_password = (struct lark_slice){text, len};
-    return NGX_CONF_OK;
-}
-
 static char *resolve(ngx_conf_t *cf, ngx_http_lark_redis_t *redis, const struct lark_redis_url *url)
 {
     ngx_url_t *u = &redis->url;
@@ -172,12 +137,15 @@ char *ngx_http_lark_set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     *slot = redis;
     redis->name = words[1];
     redis->login.name = client_name;
+    ngx_str_t password = ngx_null_string;
     char *rv = read_words(cf, values);
     if (rv == NGX_CONF_OK) {
         rv = read_url(cf, redis, &words[2], &url);
     }
     if (rv == NGX_CONF_OK && values[WORD_PASSWORD_FILE].len > 0) {
-        rv = read_password(cf, values[WORD_PASSWORD_FILE], &redis->login.password);
+        rv = ngx_http_lark_read_line(cf, "lark_redis: password_file", "password", values[WORD_PASSWORD_FILE],
+                                     PASSWORD_MAX, &password);
+        redis->login.password = ngx_http_lark_slice(password);
     }
     if (rv == NGX_CONF_OK && redis->login.user.len > 0 && redis->login.password.len == 0) {
         return say("has a user but no password: a password alone is written redis://:password@host");

@@ -109,17 +109,13 @@ char *ngx_http_lark_set_token_store(ngx_conf_t *cf, ngx_command_t *cmd, void *co
 static char *find_store(ngx_conf_t *cf, ngx_http_lark_loc_conf_t *conf)
 {
     ngx_http_lark_main_conf_t *lmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_lark_module);
-    ngx_http_lark_redis_t **redis = lmcf->redis.elts;
-    for (ngx_uint_t i = 0; i < lmcf->redis.nelts; i++) {
-        if (redis[i]->name.len == conf->store_name.len &&
-            ngx_memcmp(redis[i]->name.data, conf->store_name.data, redis[i]->name.len) == 0) {
-            conf->store = redis[i];
-            ngx_http_lark_store_prepare(redis[i]);
-            return NGX_CONF_OK;
-        }
+    conf->store = ngx_http_lark_find_redis(lmcf, &conf->store_name);
+    if (conf->store == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "lark_token_store: there is no lark_redis \"%V\"", &conf->store_name);
+        return NGX_CONF_ERROR;
     }
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "lark_token_store: there is no lark_redis \"%V\"", &conf->store_name);
-    return NGX_CONF_ERROR;
+    ngx_http_lark_store_prepare(conf->store);
+    return NGX_CONF_OK;
 }
 
 static ngx_uint_t same_place(const ngx_http_lark_redis_t *a, const ngx_http_lark_redis_t *b)

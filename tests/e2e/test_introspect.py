@@ -376,7 +376,7 @@ def test_pipelined_requests_with_tokens(web):
     ("lark_oauth_introspect /introspect;", "lark_oauth_introspect needs lark_oauth_issuer"),
     (f"{OAUTH} client=a;", "takes client= and secret_file= together"),
     (f"{OAUTH} client=a secret_file=/nowhere/s;", 'cannot read "/nowhere/s"'),
-    (f"{OAUTH} client=a secret_file=/dev/null;", "must have a secret as its first line"),
+    (f"{OAUTH} client=a secret_file=/dev/null;", "is no file"),
     (f"{OAUTH} cache=61s;", 'cache= must be from 0 to 60s, not "61s"'),
     (f"{OAUTH} cache=x;", "cache= must be from 0 to 60s"),
     (f"{OAUTH} word;", 'each once, got "word"'),

@@ -401,7 +401,7 @@ def test_reload_under_load():
     ({"redis": "http://h"}, "a Redis URL begins with redis://, rediss:// or unix://"),
     ({"http": "lark_redis two redis://127.0.0.1/x;"}, "the database is not a number: x"),
     ({"http": "lark_redis two redis://127.0.0.1 password=x;"}, "password_file=PATH"),
-    ({"http": "lark_redis two redis://127.0.0.1 password_file=/nowhere;"}, "cannot read the password_file"),
+    ({"http": "lark_redis two redis://127.0.0.1 password_file=/nowhere;"}, "password_file cannot read"),
     ({"http": "lark_redis two redis://joe@127.0.0.1;"}, "no password"),
     ({"http": "lark_redis two unix:///" + "a" * 107 + ";"}, "longer than 107 bytes"),
     ({"http": "lark_queue_max 0;"}, "lark_queue_max must be from 1 to 1048576"),
