@@ -311,6 +311,12 @@ static inline struct lark_slice ngx_http_lark_slice(ngx_str_t s)
     return (struct lark_slice){s.data, s.len};
 }
 
+/* What a directive's function returns when nginx is to say what is wrong. */
+static inline char *ngx_http_lark_conf_error(const char *text)
+{
+    return (char *)(uintptr_t)text; /* nginx takes char * and only reads it */
+}
+
 /* The caller is a copy of what a source keeps: a cache may give its place to another while the call is answered. */
 static inline void ngx_http_lark_use(ngx_http_lark_ctx_t *ctx, const struct lark_credential *credential)
 {

@@ -24,11 +24,6 @@ static char *ngx_http_lark_set_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *c
 
 static const char conf_error_text[] = "is duplicate";
 
-static char *say(const char *text)
-{
-    return (char *)(uintptr_t)text; /* nginx takes char * and only reads it */
-}
-
 static char *check(ngx_conf_t *cf, const ngx_http_lark_bounds_t *bounds, int64_t value)
 {
     ngx_str_t *words = cf->args->elts;
@@ -57,7 +52,7 @@ static char *set_handler(ngx_conf_t *cf, void *conf, ngx_http_handler_pt handler
     ngx_http_lark_loc_conf_t *llcf = conf;
     ngx_http_core_loc_conf_t *clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     if (clcf->handler != NULL) {
-        return say("cannot stand beside another handler of the same location");
+        return ngx_http_lark_conf_error("cannot stand beside another handler of the same location");
     }
     clcf->handler = handler;
     llcf->route.data = (u_char *)(uintptr_t)route;
@@ -69,7 +64,7 @@ static char *set_name(ngx_conf_t *cf, ngx_http_lark_loc_conf_t *llcf)
 {
     ngx_str_t *words = cf->args->elts;
     if (llcf->redis_name.data != NULL) {
-        return say(conf_error_text);
+        return ngx_http_lark_conf_error(conf_error_text);
     }
     llcf->redis_name = words[1];
     return NGX_CONF_OK;
@@ -87,7 +82,7 @@ static char *ngx_http_lark_set_lark(ngx_conf_t *cf, ngx_command_t *cmd, void *co
 #endif
     if (is_regex || clcf->exact_match || clcf->named || clcf->noname || clcf->name.len == 0 ||
         clcf->name.data[0] != '/') {
-        return say("needs a prefix location, as in \"location /api/0/ { ... }\"");
+        return ngx_http_lark_conf_error("needs a prefix location, as in \"location /api/0/ { ... }\"");
     }
     llcf->mount = clcf->name;
     if (llcf->mount.data[llcf->mount.len - 1] == '/') {
@@ -103,7 +98,7 @@ static char *set_pinged(ngx_conf_t *cf, ngx_http_lark_loc_conf_t *llcf, const ch
 {
     ngx_str_t *words = cf->args->elts;
     if (llcf->pinged != NULL) {
-        return say(conf_error_text);
+        return ngx_http_lark_conf_error(conf_error_text);
     }
     llcf->pinged = ngx_array_create(cf->pool, cf->args->nelts, sizeof(ngx_str_t));
     ngx_str_t *names = llcf->pinged == NULL ? NULL : ngx_array_push_n(llcf->pinged, cf->args->nelts - 1);
@@ -171,7 +166,7 @@ static char *ngx_http_lark_set_scopes(ngx_conf_t *cf, ngx_command_t *cmd, void *
     ngx_str_t *words = cf->args->elts;
     (void)cmd;
     if (llcf->scopes != NULL) {
-        return say(conf_error_text);
+        return ngx_http_lark_conf_error(conf_error_text);
     }
     llcf->scopes = ngx_pcalloc(cf->pool, sizeof(struct lark_scopes));
     if (llcf->scopes == NULL) {
@@ -206,7 +201,7 @@ static char *ngx_http_lark_set_hosts(ngx_conf_t *cf, ngx_command_t *cmd, void *c
     ngx_str_t *words = cf->args->elts;
     (void)cmd;
     if (llcf->hosts != NULL) {
-        return say(conf_error_text);
+        return ngx_http_lark_conf_error(conf_error_text);
     }
     llcf->hosts = ngx_array_create(cf->pool, cf->args->nelts, sizeof(ngx_str_t));
     if (llcf->hosts == NULL) {

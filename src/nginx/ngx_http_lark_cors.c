@@ -9,7 +9,7 @@ char *ngx_http_lark_set_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t *words = cf->args->elts;
     (void)cmd;
     if (llcf->cors_origins != NULL) {
-        return (char *)(uintptr_t) "is duplicate";
+        return ngx_http_lark_conf_error("is duplicate");
     }
     llcf->cors_origins = ngx_array_create(cf->pool, cf->args->nelts, sizeof(ngx_str_t));
     if (llcf->cors_origins == NULL) {

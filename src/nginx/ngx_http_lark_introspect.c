@@ -28,11 +28,6 @@ struct ngx_http_lark_asked_s {
 
 static ngx_http_output_body_filter_pt next_body_filter;
 
-static char *say(const char *text)
-{
-    return (char *)(uintptr_t)text; /* nginx takes char * and only reads it */
-}
-
 /* ---- the directive ---- */
 
 enum word { WORD_CLIENT, WORD_SECRET_FILE, WORD_CACHE, N_WORDS };
@@ -104,16 +99,17 @@ char *ngx_http_lark_set_introspect(ngx_conf_t *cf, ngx_command_t *cmd, void *con
     ngx_str_t values[N_WORDS], secret;
     (void)cmd;
     if (llcf->oauth.introspect != NULL) {
-        return say("is duplicate");
+        return ngx_http_lark_conf_error("is duplicate");
     }
     if (words[1].len < 2 || words[1].data[0] != '/') {
-        return say("needs a location of this server, as in \"lark_oauth_introspect /introspect;\"");
+        return ngx_http_lark_conf_error(
+            "needs a location of this server, as in \"lark_oauth_introspect /introspect;\"");
     }
     if (read_words(cf, values) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
     if ((values[WORD_CLIENT].len > 0) != (values[WORD_SECRET_FILE].len > 0)) {
-        return say("takes client= and secret_file= together");
+        return ngx_http_lark_conf_error("takes client= and secret_file= together");
     }
     ngx_http_lark_introspect_t *introspect = ngx_pcalloc(cf->pool, sizeof(ngx_http_lark_introspect_t));
     if (introspect == NULL || read_cache(cf, values[WORD_CACHE], &introspect->keep) != NGX_CONF_OK) {

@@ -11,11 +11,6 @@
 #define MAX_AGE_S_MAX 3600
 #define RESOURCE_MAX 1024
 
-static char *say(const char *text)
-{
-    return (char *)(uintptr_t)text; /* nginx takes char * and only reads it */
-}
-
 /* ---- directives ---- */
 
 char *ngx_http_lark_set_jwks(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -27,15 +22,15 @@ char *ngx_http_lark_set_jwks(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     time_t max_age_s = 0;
     (void)cmd;
     if (oauth->keys != NULL) {
-        return say("is duplicate");
+        return ngx_http_lark_conf_error("is duplicate");
     }
     if (path.len == 0 || ngx_conf_full_name(cf->cycle, &path, 1) != NGX_OK) {
-        return say("needs a file");
+        return ngx_http_lark_conf_error("needs a file");
     }
     if (cf->args->nelts > 2) {
         ngx_str_t age = words[2];
         if (cf->args->nelts > 3 || age.len <= word.len || ngx_memcmp(age.data, word.data, word.len) != 0) {
-            return say("takes max_age=TIME behind the file, and nothing else");
+            return ngx_http_lark_conf_error("takes max_age=TIME behind the file, and nothing else");
         }
         age.data += word.len;
         age.len -= word.len;
@@ -57,7 +52,7 @@ char *ngx_http_lark_set_typ(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t *word = &((ngx_str_t *)cf->args->elts)[1];
     (void)cmd;
     if (oauth->typ != NGX_CONF_UNSET_UINT) {
-        return say("is duplicate");
+        return ngx_http_lark_conf_error("is duplicate");
     }
     for (ngx_uint_t typ = LARK_JWT_TYP_ACCESS; typ <= LARK_JWT_TYP_ANY; typ++) {
         if (word->len == names[typ].len && ngx_memcmp(word->data, names[typ].data, word->len) == 0) {

@@ -74,7 +74,7 @@ char *ngx_http_lark_set_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t *words = cf->args->elts;
     ngx_int_t burst = 0;
     if (rate->is_set) {
-        return (char *)(uintptr_t) "is duplicate";
+        return ngx_http_lark_conf_error("is duplicate");
     }
     rate->is_set = 1;
     if (cf->args->nelts == 2 && ngx_strcmp(words[1].data, "off") == 0) {

@@ -10,11 +10,6 @@ static const ngx_str_t word_names[N_WORDS] = {
     NGX_HTTP_LARK_TEXT("key="),           NGX_HTTP_LARK_TEXT("server_name="),
 };
 
-static char *say(const char *text)
-{
-    return (char *)(uintptr_t)text; /* nginx takes char * and only reads it */
-}
-
 ngx_http_lark_redis_t *ngx_http_lark_find_redis(ngx_http_lark_main_conf_t *conf, ngx_str_t *name)
 {
     ngx_http_lark_redis_t **redis = conf->redis.elts;
@@ -98,13 +93,13 @@ static char *set_tls(ngx_conf_t *cf, ngx_http_lark_redis_t *redis, const struct 
     if (!url->is_tls) {
         for (ngx_uint_t w = WORD_CA; w < N_WORDS; w++) {
             if (values[w].len > 0) {
-                return say("has a word of TLS, but its URL does not begin with rediss://");
+                return ngx_http_lark_conf_error("has a word of TLS, but its URL does not begin with rediss://");
             }
         }
         return NGX_CONF_OK;
     }
     if ((values[WORD_CERT].len > 0) != (values[WORD_KEY].len > 0)) {
-        return say("takes cert= and key= together");
+        return ngx_http_lark_conf_error("takes cert= and key= together");
     }
     ngx_str_t *name = values[WORD_SERVER_NAME].len > 0 ? &values[WORD_SERVER_NAME] : &host;
     u_char *text = ngx_pcalloc(cf->pool, name->len + 1);
@@ -127,7 +122,7 @@ char *ngx_http_lark_set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     struct lark_redis_url url;
     (void)cmd;
     if (ngx_http_lark_find_redis(lmcf, &words[1]) != NULL) {
-        return say("is duplicate");
+        return ngx_http_lark_conf_error("is duplicate");
     }
     ngx_http_lark_redis_t **slot = ngx_array_push(&lmcf->redis);
     ngx_http_lark_redis_t *redis = ngx_pcalloc(cf->pool, sizeof(ngx_http_lark_redis_t));
@@ -148,7 +143,8 @@ char *ngx_http_lark_set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         redis->login.password = ngx_http_lark_slice(password);
     }
     if (rv == NGX_CONF_OK && redis->login.user.len > 0 && redis->login.password.len == 0) {
-        return say("has a user but no password: a password alone is written redis://:password@host");
+        return ngx_http_lark_conf_error(
+            "has a user but no password: a password alone is written redis://:password@host");
     }
     return rv == NGX_CONF_OK ? set_tls(cf, redis, &url, values) : rv;
 }

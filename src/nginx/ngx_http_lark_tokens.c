@@ -1,11 +1,6 @@
 /* Where credentials are kept: tokens files, read by the master when it reads the configuration. */
 #include "ngx_http_lark.h"
 
-static char *say(const char *text)
-{
-    return (char *)(uintptr_t)text; /* nginx takes char * and only reads it */
-}
-
 ngx_uint_t ngx_http_lark_has_source(const ngx_http_lark_loc_conf_t *conf)
 {
     return conf->tokens != NULL || conf->store != NULL || conf->oauth.keys != NULL || conf->oauth.introspect != NULL;
@@ -71,10 +66,10 @@ char *ngx_http_lark_set_tokens(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t path = ((ngx_str_t *)cf->args->elts)[1];
     (void)cmd;
     if (llcf->tokens != NULL) {
-        return say("is duplicate");
+        return ngx_http_lark_conf_error("is duplicate");
     }
     if (path.len == 0 || ngx_conf_full_name(cf->cycle, &path, 1) != NGX_OK) {
-        return say("needs a file");
+        return ngx_http_lark_conf_error("needs a file");
     }
     ngx_http_lark_token_file_t *file = known_file(lmcf, &path);
     if (file == NULL) {
@@ -100,7 +95,7 @@ char *ngx_http_lark_set_token_store(ngx_conf_t *cf, ngx_command_t *cmd, void *co
     ngx_http_lark_loc_conf_t *llcf = conf;
     (void)cmd;
     if (llcf->store_name.data != NULL) {
-        return say("is duplicate");
+        return ngx_http_lark_conf_error("is duplicate");
     }
     llcf->store_name = ((ngx_str_t *)cf->args->elts)[1];
     return NGX_CONF_OK;
