@@ -193,9 +193,8 @@ def test_count_and_pattern_have_ceilings(u1, root):
     assert root.get("/SRANDMEMBER/s/-10001/").status == 200
     long = "a" * 257
     walks = [f"/{method}/{name}/" for method, name in (("SSCAN", "s"), ("HSCAN", "h"), ("ZSCAN", "z"))]
-    for walk in walks:
-        assert u1.get(f"{walk}?count=1000").status == 200
-        assert u1.get(f"{walk}?count=1001").error[0] == "bad_parameter" and root.get(f"{walk}?count=1001").status == 200
+    for walk in walks:  # their own members: SMEMBERS gives them all
+        assert u1.get(f"{walk}?count=1001").status == 200
     for target in (f"/KEYS/{long}/", f"/SCAN/?match={long}", f"/SORT/a/?by={long}", f"/SORT/a/?get={long}",
                    *(f"{walk}?match={long}" for walk in walks)):
         assert (u1.get(target).status, u1.get(target).error[0]) == (413, "too_large"), target
