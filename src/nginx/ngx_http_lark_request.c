@@ -1,3 +1,4 @@
+/* One request: route, body, plan, submit, reply, answer. */
 #include "ngx_http_lark_link.h"
 
 static void on_reply(void *data, enum lark_status status);
