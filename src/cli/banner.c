@@ -27,6 +27,9 @@ void lark__server_banner(const struct lark_settings *settings)
                settings->tokens != NULL ? "tokens" : "token-store",
                settings->tokens != NULL ? settings->tokens : settings->store_url);
         printf("\n  curl -H 'Authorization: Bearer TOKEN' %s://%s:%u%s/GET/greeting/\n", scheme, host, port, mount);
+    } else if (settings->scopes[0] == '\0' && settings->oauth.issuer != NULL) {
+        printf("callers need an access token of %s\n", settings->oauth.issuer);
+        printf("\n  curl -H 'Authorization: Bearer TOKEN' %s://%s:%u%s/GET/greeting/\n", scheme, host, port, mount);
     } else if (settings->scopes[0] == '\0') {
         printf("no scopes: every call is answered 403. Start with --tokens or --default-scopes, for example read:* or "
                "admin, to allow calls\n");

@@ -98,25 +98,25 @@ static bool write_tokens(const struct lark_settings *settings, const struct lark
     return true;
 }
 
-/* What is beside the configuration; with it the keys of an issuer, when it is to count. */
-static bool write_files(struct lark_arena *arena, const struct lark_settings *settings, const struct lark_state *state,
-                        bool counts)
+/* What is beside the configuration. */
+static bool write_files(struct lark_arena *arena, const struct lark_settings *settings, const struct lark_state *state)
 {
     return make_folder(state, LARK_NGINX_TEMP) &&
            write_password(arena, settings->redis.password, state, LARK_NGINX_PASSWORD) &&
            write_password(arena, settings->store.password, state, LARK_NGINX_STORE_PASSWORD) &&
            write_password(arena, settings->oauth.secret, state, LARK_NGINX_OAUTH_SECRET) &&
-           write_tokens(settings, state) && (!counts || lark__keys_prepare(settings, state));
+           write_tokens(settings, state);
 }
 
 bool lark__prepare_nginx(struct lark_arena *arena, const struct lark_settings *settings, const struct lark_state *state,
                          const struct lark_programs *programs, const char *name)
 {
     const char *text = lark__nginx_config_make(arena, settings, state->path, programs->module, geteuid() == 0);
-    if (!write_files(arena, settings, state, name != NULL) ||
-        !write_file(state, CANDIDATE, 0600, lark__cli_slice(text)))
+    if (!write_files(arena, settings, state) || !write_file(state, CANDIDATE, 0600, lark__cli_slice(text)))
         return false;
-    const bool good = lark__programs_check(arena, programs, state, CANDIDATE);
+    bool good = lark__programs_check(arena, programs, state, CANDIDATE);
+    /* only now: keys of the issuer that is still in force are not given up for a configuration that is refused */
+    if (name != NULL) good = good && lark__keys_prepare(settings, state);
     if (good && name != NULL &&
         !write_file(state, LARK_NGINX_DOCUMENT, 0600, lark__document_openapi_at(arena, settings->mount)))
         return false;

@@ -303,6 +303,13 @@ static void loop(struct lark_server *server, int signal_fd)
     }
 }
 
+/* As with nohup: the end of the terminal is not ours. */
+static bool ignores_hangup(void)
+{
+    struct sigaction action;
+    return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 int lark__server_run(struct lark_server *server)
 {
     const int signal_fd = open_signals();
@@ -314,7 +321,7 @@ int lark__server_run(struct lark_server *server)
     server->redis_log_fd = lark__state_open_log(&server->state, REDIS_LOG);
     server->log_from = lseek(server->log_fd, 0, SEEK_END);
     server->redis_log_from = lseek(server->redis_log_fd, 0, SEEK_END);
-    server->had_tty = has_tty();
+    server->had_tty = has_tty() && !ignores_hangup();
     enter(server, LARK_PHASE_REDIS_STARTS, START_MS);
     if (server->log_fd < 0 || server->redis_log_fd < 0 ||
         (server->settings.own_redis && (!prepare_nginx(server) || !lark__processes_start_redis(server))))

@@ -34,6 +34,24 @@ static int make_folders(struct lark_arena *arena, const char *path)
     }
 }
 
+/* Who may rename a folder on the way can put another one in its place, with a configuration that root would load. */
+static void warn_of_ancestors(struct lark_arena *arena, const char *path)
+{
+    char *copy = lark__cli_format(arena, "%s", path);
+    for (char *slash = strrchr(copy, '/'); slash != NULL && copy[0] != '\0'; slash = strrchr(copy, '/')) {
+        struct stat st;
+        *slash = '\0';
+        if (stat(copy[0] == '\0' ? "/" : copy, &st) != 0) return;
+        const bool others = (st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0;
+        if (st.st_uid == 0 && !others) continue;
+        lark__cli_say(
+            "warning: root works in state folder %s, and %s is not root's alone: who owns it can put another folder "
+            "there. Choose one elsewhere, or give it its user (chown): lark then becomes that user",
+            path, copy[0] == '\0' ? "/" : copy);
+        return;
+    }
+}
+
 static bool become_owner(struct lark_arena *arena, const struct stat *st, struct lark_state *state)
 {
     if ((st->st_mode & S_IWOTH) != 0 && geteuid() == 0 && st->st_uid == 0) {
@@ -41,6 +59,11 @@ static bool become_owner(struct lark_arena *arena, const struct stat *st, struct
                       state->path);
         return false;
     }
+    if ((st->st_mode & S_IWGRP) != 0 && geteuid() == 0 && st->st_uid == 0 && st->st_gid != 0) {
+        lark__cli_say("state folder %s can be written by a group: root does not work in it", state->path);
+        return false;
+    }
+    if (geteuid() == 0 && st->st_uid == 0) warn_of_ancestors(arena, state->path);
     if ((st->st_mode & S_IWOTH) != 0)
         lark__cli_say("warning: state folder %s can be written by everyone on this machine", state->path);
     if (geteuid() != 0 || st->st_uid == 0) return true;
@@ -68,6 +91,13 @@ bool lark__state_open(struct lark_arena *arena, const char *path, struct lark_st
     }
     if (!become_owner(arena, &st, &state)) return false;
     state.dir_fd = open(state.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat opened;
+    if (state.dir_fd >= 0 && (fstat(state.dir_fd, &opened) != 0 || opened.st_dev != st.st_dev ||
+                              opened.st_ino != st.st_ino || opened.st_uid != st.st_uid)) {
+        lark__cli_say("state folder %s was replaced while it was looked at", state.path);
+        close(state.dir_fd);
+        return false;
+    }
     if (state.dir_fd < 0 || faccessat(state.dir_fd, ".", W_OK | X_OK, AT_EACCESS) != 0) {
         lark__cli_say("state folder %s cannot be written%s%s: %s", state.path, state.owner == NULL ? "" : " by ",
                       state.owner == NULL ? "" : state.owner, strerror(errno));

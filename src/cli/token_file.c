@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -12,9 +13,12 @@
 #include <lark/json.h>
 #include <lark/text.h>
 
+#include "clock.h"
 #include "files.h"
 #include "text.h"
 #include "token_settings.h"
+
+#define LOCK_MS 10000
 
 static bool say_error(const struct lark_token_file *file, const char *what, int error)
 {
@@ -37,7 +41,7 @@ static bool find(struct lark_token_file *file, const char *path)
     return file->dir_fd >= 0 || say_error(file, "cannot be reached", errno);
 }
 
-/* Whose it is stays, and that its group may read it: the server may run as somebody else. */
+/* Whose it is stays, and that others may read it: the server may run as somebody else. Hashes are no secret. */
 static bool look(struct lark_token_file *file, bool change)
 {
     struct stat st;
@@ -48,18 +52,31 @@ static bool look(struct lark_token_file *file, bool change)
         if (errno == ENOENT && change) return true;
         return say_error(file, "cannot be read", errno);
     }
-    file->mode = 0600 | (st.st_mode & S_IRGRP);
+    file->mode = 0600 | (st.st_mode & (S_IRGRP | S_IROTH));
     file->uid = st.st_uid;
     file->gid = st.st_gid;
     const int error = lark__file_read(file->arena, file->path, LARK_TOKENS_FILE_MAX, &file->bytes);
     return error == 0 || say_error(file, "cannot be read", error);
 }
 
+/* Of the folder: the file is replaced. Anybody who may read it can hold the lock: nobody waits for ever. */
+static bool lock(struct lark_token_file *file)
+{
+    const int64_t deadline_ms = lark__clock_ms() + LOCK_MS;
+    while (flock(file->dir_fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) return say_error(file, "cannot be locked", errno);
+        if (lark__clock_ms() > deadline_ms)
+            return say_error(file, "cannot be changed: somebody holds a lock on its folder (flock)", errno);
+        (void)poll(NULL, 0, 20);
+    }
+    return true;
+}
+
 bool lark__token_file_open(struct lark_arena *arena, const char *path, bool change, struct lark_token_file *out_file)
 {
     struct lark_token_file file = {.arena = arena, .dir_fd = -1};
     bool good = find(&file, path);
-    if (good && change && flock(file.dir_fd, LOCK_EX) != 0) good = say_error(&file, "cannot be locked", errno);
+    if (good && change) good = lock(&file);
     good = good && look(&file, change);
     const bool fresh = good && file.bytes.len == 0;
     if (fresh) file.bytes = lark__cli_slice("{\"tokens\": [\n]}\n");

@@ -21,19 +21,41 @@
 #define TELL_MS 20000
 #define LOOK_MS 20
 
-/* The process that holds the lock of the folder. return: 0: nobody does, or it cannot be told (said why) */
+#define UNTOLD ((pid_t)-1)
+
+/* A process of that user? The pid is what somebody wrote into a file of his. */
+static bool is_of(struct lark_arena *arena, long pid, uid_t owner)
+{
+    char text[2048]; /* the line stands near the beginning */
+    const int fd = open(lark__cli_format(arena, "/proc/%ld/status", pid), O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0) close(fd);
+    text[n < 0 ? 0 : n] = '\0';
+    const char *line = strstr(text, "\nUid:\t");
+    return line != NULL && strtoul(line + 6, NULL, 10) == owner;
+}
+
+/* The process that holds the lock of the folder. return: 0: nobody does; UNTOLD: said why */
 static pid_t server_of(struct lark_arena *arena, const char *state_dir)
 {
     struct lark_slice text = {NULL, 0};
+    struct stat st;
     const char *path = lark__cli_format(arena, "%s/" LARK_STATE_LOCK, state_dir);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno != ENOENT) lark__cli_say("%s cannot be read: %s", path, strerror(errno));
-    if (fd < 0) return 0;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return 0;
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        lark__cli_say("%s cannot be read: %s", path, strerror(errno));
+        if (fd >= 0) close(fd);
+        return UNTOLD;
+    }
     const bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     long pid = 0;
     if (held && lark__file_read_fd(arena, fd, 64, &text) == 0) pid = strtol((const char *)text.p, NULL, 10);
     close(fd);
-    return pid > 1 && pid <= INT_MAX ? (pid_t)pid : 0;
+    if (!held) return 0;
+    if (pid > 1 && pid <= INT_MAX && is_of(arena, pid, st.st_uid)) return (pid_t)pid;
+    lark__cli_say("%s is held, but not by a process of this machine that it names", path);
+    return UNTOLD;
 }
 
 /* The three lines of lark__settle_tell; empty when there are none. */
@@ -106,6 +128,13 @@ static bool uses_file(struct lark_arena *arena, const char *state_dir, const cha
 bool lark__token_tell(struct lark_arena *arena, const char *state_dir, const char *tokens_path)
 {
     const pid_t server = server_of(arena, state_dir);
+    if (server == UNTOLD) {
+        lark__cli_say(
+            "whether a lark serve with the state folder %s uses %s cannot be told: the change holds after its "
+            "next SIGHUP",
+            state_dir, tokens_path);
+        return false;
+    }
     if (server == 0 || !uses_file(arena, state_dir, tokens_path)) {
         lark__cli_say("no lark serve with the state folder %s uses %s (another folder: --state-dir): the next one that "
                       "starts or gets SIGHUP will; your own nginx does when it reloads",

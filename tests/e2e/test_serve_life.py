@@ -354,7 +354,55 @@ def test_a_closed_terminal_stops_it(folder):
     gone(below)
 
 
+def test_nohup(folder):
+    """Who ignores SIGHUP goes on when the terminal is closed."""
+    screen, terminal = pty.openpty()
+    port = free_port()
+    output = (folder / "said").open("wb")
+    process = subprocess.Popen(["setsid", "--ctty", "nohup", LARK, "serve", "--state-dir", folder / "s",
+                                "--listen", f"127.0.0.1:{port}"],
+                               stdin=terminal, stdout=output, stderr=output, env=clean_environment())
+    os.close(terminal)
+    wait_for("it is up", lambda: "Ctrl-C stops it" in (folder / "said").read_text())
+    os.close(screen)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    output.close()
+
+
 # Reload.
+
+RFC7515_KEY = {"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+               "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0", "kid": "1", "alg": "ES256"}  # appendix A.3
+
+
+def test_a_refused_reload_keeps_the_issuers_keys(folder):
+    """They count until the settings do: another issuer's are not taken for them, nor are they given up."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", folder / "key.pem",
+                    "-out", folder / "cert.pem"], check=True, capture_output=True)
+    config, keys = folder / "lark.json", folder / "s" / "jwks.json"
+
+    def write(issuer, cert):
+        config.write_text(json.dumps({"oauth_issuer": f"https://{issuer}.example", "oauth_audience": "x", "tls_cert": str(folder / cert),
+                                      "oauth_jwks": f"https://127.0.0.1:1/{issuer}", "tls_key": str(folder / "key.pem")}))
+
+    write("a", "cert.pem")
+    (folder / "broken.pem").write_text("no certificate\n")
+    with Serve(folder / "s", "--config", config) as server:
+        assert server.up(), server.err
+        keys.write_text(json.dumps({"keys": [RFC7515_KEY]}))
+        write("b", "broken.pem")
+        server.send(signal.SIGHUP)
+        wait_for("it is refused", lambda: "not reloaded" in server.said())
+        assert keys.exists() and "a.example" in (folder / "s" / "jwks.source").read_text()
+        write("b", "cert.pem")
+        server.send(signal.SIGHUP)
+        wait_for("it is taken", lambda: "lark: reloaded\n" in server.said())
+        assert not keys.exists() and "b.example" in (folder / "s" / "jwks.source").read_text()
+        assert server.end() == 0
+
 
 def test_reload(folder):
     config = folder / "lark.json"

@@ -1,8 +1,10 @@
 """`lark token`, and `lark serve` with tokens."""
 import concurrent.futures
+import fcntl
 import hashlib
 import http_raw
 import json
+import os
 import re
 import signal
 import subprocess
@@ -252,6 +254,58 @@ def test_create_says_when_the_server_does_not_take_it(desk, tmp_path):
         assert done.returncode == 1 and "kept its old settings" in done.stderr and time.monotonic() - started < 10
         assert SHAPE.fullmatch(done.stdout), "it is shown all the same: it cannot be made out again"
         assert "not valid JSON" in serve.said()
+
+
+def test_a_revocation_holds_while_redis_is_away(desk, tmp_path):
+    """What is as it was is not asked by a reload."""
+    store = RedisServer()
+    try:
+        token = made(desk("create", "--name", "leaked", "--scopes", "admin"))
+        with Serve(desk.state, "--redis", store.url, "--tokens", desk.path) as serve:
+            client = http_raw.Client(serve.port)
+            assert client.get("/PING/", headers=bearer(token)).status == 200
+            store.kill()
+            done = desk("revoke", "leaked")
+            assert done.returncode == 0, (done.stderr, serve.said())
+            conftest.wait_for("it holds", lambda: client.get("/PING/", headers=bearer(token)).status == 401, 5)
+            client.close()
+    finally:
+        store.stop()
+
+
+def test_what_cannot_be_told_is_a_failure(desk):
+    """The lock is held, by nobody whom it names: a container's server, or none of its owner's processes."""
+    desk.state.mkdir()
+    lock = desk.state / "lark.lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for pid in ("", "1", "4194305"):
+            lock.write_text(pid)
+            done = desk("create", "--name", f"a{pid}", "--scopes", "admin")
+            assert done.returncode == 1 and SHAPE.fullmatch(done.stdout), done
+            assert "is held, but not by a process" in done.stderr and "cannot be told" in done.stderr
+    lock.unlink()
+    lock.symlink_to("/etc/hostname")
+    assert desk("create", "--name", "b", "--scopes", "admin").returncode == 1
+
+
+def test_a_lock_that_is_held_for_ever_is_told(desk):
+    """Whoever may read the folder can hold it."""
+    folder = os.open(desk.path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        done = desk("create", "--name", "a", "--scopes", "admin")
+    finally:
+        os.close(folder)
+    assert done.returncode == 1 and "somebody holds a lock on its folder" in done.stderr
+    assert not desk.path.exists()
+
+
+def test_others_may_still_read_it(desk):
+    made(desk("create", "--name", "a", "--scopes", "admin"))
+    desk.path.chmod(0o644)
+    made(desk("create", "--name", "b", "--scopes", "admin"))
+    assert desk.path.stat().st_mode & 0o777 == 0o644
 
 
 def test_create_without_a_server_says_so(desk):
