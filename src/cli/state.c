@@ -70,6 +70,22 @@ static bool become_owner(struct lark_arena *arena, const struct stat *st, struct
     return lark__privileges_become(arena, st->st_uid, &state->owner);
 }
 
+/* judged: what was looked at by its path. */
+static bool open_folder(struct lark_state *state, const struct stat *judged)
+{
+    struct stat st;
+    state->dir_fd = open(state->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (state->dir_fd < 0 || fstat(state->dir_fd, &st) != 0 ||
+        faccessat(state->dir_fd, ".", W_OK | X_OK, AT_EACCESS) != 0) {
+        lark__cli_say("state folder %s cannot be written%s%s: %s", state->path, state->owner == NULL ? "" : " by ",
+                      state->owner == NULL ? "" : state->owner, strerror(errno));
+        return false;
+    }
+    const bool same = st.st_dev == judged->st_dev && st.st_ino == judged->st_ino && st.st_uid == judged->st_uid;
+    if (!same) lark__cli_say("state folder %s was replaced while it was looked at", state->path);
+    return same;
+}
+
 bool lark__state_open(struct lark_arena *arena, const char *path, struct lark_state *out_state)
 {
     struct lark_state state = {.path = path, .dir_fd = -1, .lock_fd = -1, .children_fd = -1};
@@ -90,17 +106,7 @@ bool lark__state_open(struct lark_arena *arena, const char *path, struct lark_st
         return false;
     }
     if (!become_owner(arena, &st, &state)) return false;
-    state.dir_fd = open(state.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct stat opened;
-    if (state.dir_fd >= 0 && (fstat(state.dir_fd, &opened) != 0 || opened.st_dev != st.st_dev ||
-                              opened.st_ino != st.st_ino || opened.st_uid != st.st_uid)) {
-        lark__cli_say("state folder %s was replaced while it was looked at", state.path);
-        close(state.dir_fd);
-        return false;
-    }
-    if (state.dir_fd < 0 || faccessat(state.dir_fd, ".", W_OK | X_OK, AT_EACCESS) != 0) {
-        lark__cli_say("state folder %s cannot be written%s%s: %s", state.path, state.owner == NULL ? "" : " by ",
-                      state.owner == NULL ? "" : state.owner, strerror(errno));
+    if (!open_folder(&state, &st)) {
         if (state.dir_fd >= 0) close(state.dir_fd);
         return false;
     }

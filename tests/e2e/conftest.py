@@ -56,9 +56,11 @@ def use_sanitizers():
 
 REPORTS = use_sanitizers()
 
-# What a shell starts in the background ignores SIGINT, and so would all that the tests start.
+# What a shell starts in the background ignores SIGINT, and behind nohup SIGHUP; and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

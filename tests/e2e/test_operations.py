@@ -98,14 +98,20 @@ def test_a_backup_is_restored(folder):
 
 # --- upgrade ----------------------------------------------------------------------------------------------------------
 
+def text_of(path):
+    """Of a file that may go at any moment."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 def master_of(pid_file):
-    text = pid_file.read_text().strip() if pid_file.exists() else ""
-    return int(text) if text else 0
+    return int(text_of(pid_file).strip() or 0)
 
 
 def children_of(pid):
-    path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
-    return path.read_text().split() if path.exists() else []
+    return text_of(pathlib.Path(f"/proc/{pid}/task/{pid}/children")).split()
 
 
 def ended(pid):
