@@ -350,8 +350,11 @@ def test_a_closed_terminal_stops_it(folder):
     below = descendants(process.pid)
     assert len(below) >= 3
     os.close(screen)
-    assert process.wait(20) == 0
-    gone(below)
+    try:
+        assert process.wait(20) == 0
+    finally:
+        process.terminate()  # whatever came of it, nothing is left running
+        gone(below)
 
 
 def test_nohup(folder):
@@ -366,9 +369,9 @@ def test_nohup(folder):
     wait_for("it is up", lambda: "Ctrl-C stops it" in (folder / "said").read_text())
     os.close(screen)
     time.sleep(0.5)
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    went_on = process.poll() is None
+    process.terminate()
+    assert process.wait(20) == 0 and went_on
     output.close()
 
 
