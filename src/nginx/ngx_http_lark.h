@@ -340,6 +340,13 @@ char *ngx_http_lark_init_main_conf(ngx_conf_t *cf, void *conf);
 void *ngx_http_lark_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_lark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 
+/* file: all of it in *out_text, to be freed; of a level of the log what was wrong */
+ngx_int_t ngx_http_lark_read_file(ngx_log_t *log, ngx_uint_t level, const char *directive, ngx_str_t *path, size_t max,
+                                  ngx_str_t *out_text, ngx_file_info_t *out_info);
+/* its first line, a secret: 1 to max bytes of the configuration's pool. what: it is, for messages */
+char *ngx_http_lark_read_line(ngx_conf_t *cf, const char *directive, const char *what, ngx_str_t path, size_t max,
+                              ngx_str_t *out_line);
+
 /* words: the words NAME=VALUE of a directive from word `from` on, in any order; names: with the sign. takes: for the error.
  * out_values: n of them; len 0: not given. A NUL stands behind each, as behind every word of nginx */
 char *ngx_http_lark_read_words(ngx_conf_t *cf, ngx_uint_t from, const ngx_str_t *names, ngx_uint_t n, const char *takes,
@@ -438,6 +445,8 @@ void ngx_http_lark_planning_end(ngx_http_lark_ctx_t *ctx);
 /* body: read it, then `then` is called; NGX_OK, and ctx->body is set */
 ngx_int_t ngx_http_lark_body_read(ngx_http_lark_ctx_t *ctx, ngx_http_client_body_handler_pt then);
 void ngx_http_lark_body_set(ngx_http_lark_ctx_t *ctx);
+/* fills err: the body is over plan.body_max. return: LARK_E_TOO_LARGE */
+enum lark_status ngx_http_lark_body_over(const ngx_http_lark_ctx_t *ctx, struct lark_err *err);
 ngx_int_t ngx_http_lark_body_expected(ngx_http_request_t *r);
 void ngx_http_lark_body_refuse(ngx_http_request_t *r);
 void ngx_http_lark_body_release(ngx_http_lark_ctx_t *ctx);

@@ -100,14 +100,20 @@ static ngx_uint_t is_over(ngx_http_request_t *r)
     return file != NULL && (uint64_t)file->offset > ctx->plan.body_max;
 }
 
+enum lark_status ngx_http_lark_body_over(const ngx_http_lark_ctx_t *ctx, struct lark_err *err)
+{
+    ngx_memzero(err, sizeof(struct lark_err));
+    err->status = LARK_E_TOO_LARGE;
+    err->method = ctx->plan.method;
+    err->text = "bytes of a body";
+    err->offset = ctx->plan.body_max;
+    return err->status;
+}
+
 static ngx_int_t refuse_over(ngx_http_lark_ctx_t *ctx)
 {
     struct lark_err err;
-    ngx_memzero(&err, sizeof(err));
-    err.status = LARK_E_TOO_LARGE;
-    err.method = ctx->plan.method;
-    err.text = "bytes of a body";
-    err.offset = ctx->plan.body_max;
+    (void)ngx_http_lark_body_over(ctx, &err);
     ctx->request->keepalive = 0; /* the rest of it is no request */
     return ngx_http_lark_send_error(ctx, &err);
 }

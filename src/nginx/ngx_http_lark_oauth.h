@@ -54,11 +54,4 @@ struct lark_jwks *ngx_http_lark_keys_now(ngx_http_lark_keys_t *keys, ngx_log_t *
 ngx_uint_t ngx_http_lark_keys_generation(const ngx_http_lark_keys_t *keys);
 void ngx_http_lark_keys_wish(ngx_http_lark_keys_t *keys, ngx_log_t *log);
 
-/* file: all of it in *out_text, to be freed; of a level of the log what was wrong */
-ngx_int_t ngx_http_lark_read_file(ngx_log_t *log, ngx_uint_t level, const char *directive, ngx_str_t *path, size_t max,
-                                  ngx_str_t *out_text, ngx_file_info_t *out_info);
-/* The first line of a file, a secret: 1 to max bytes of the configuration's pool. what: it is, for messages */
-char *ngx_http_lark_read_line(ngx_conf_t *cf, const char *directive, const char *what, ngx_str_t path, size_t max,
-                              ngx_str_t *out_line);
-
 #endif

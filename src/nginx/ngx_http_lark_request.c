@@ -254,10 +254,7 @@ ngx_int_t ngx_http_lark_handler(ngx_http_request_t *r)
         return ngx_http_lark_send_options(ctx);
     }
     if (r->headers_in.content_length_n > 0 && (uint64_t)r->headers_in.content_length_n > ctx->plan.body_max) {
-        err.method = ctx->plan.method;
-        err.text = "bytes of a body";
-        err.offset = ctx->plan.body_max;
-        return ngx_http_lark_refuse(ctx, &err, LARK_E_TOO_LARGE);
+        return ngx_http_lark_refuse(ctx, &err, ngx_http_lark_body_over(ctx, &err));
     }
     if (!ngx_http_lark_body_expected(r)) {
         r->main->count++;

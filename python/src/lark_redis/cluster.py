@@ -34,7 +34,8 @@ def node_key(call: _core.Call, resp: bytes) -> bytes | None:
     if command[0] in WALKS:
         call.feed_error(REFUSED % command[0])
         return None
-    return command[call.keys[0]] if call.keys else None
+    keys = call.keys
+    return command[keys[0]] if keys else None
 
 
 class Way:

@@ -119,6 +119,10 @@ def api(request: HttpRequest, rest: str = "") -> HttpResponse:
     return _response(request, answer)
 
 
+# Getters may ask the database, for the session's user: not in the event loop.
+_aside = sync_to_async(lambda route: route(), thread_sensitive=True)
+
+
 async def _async_run(call: _core.Call, resp: bytes) -> None:
     await aio.run(await conf.state.async_client(), call, resp)
 
@@ -132,8 +136,7 @@ async def async_api(request: HttpRequest, rest: str = "") -> HttpResponse:
         async def read(limit: int) -> bytes:
             return reader(limit)
 
-        # getters may ask the database, for the session's user: not in the event loop
-        aside = sync_to_async(lambda route: route(), thread_sensitive=True) if gate.asks or gate.authenticate else None
+        aside = _aside if gate.asks or gate.authenticate else None
         refused = await asgi.handle(gate, asked, _mount_of(request, rest), read, _async_run, aside)
     return _response(request, refused)
 
