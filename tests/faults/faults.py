@@ -165,7 +165,12 @@ def placed(web):
 placed.now = False
 
 
-def busy(p99_ms):
-    """In the short form, which runs beside anything: is the machine too busy to compare times? Words for the figure. One
-    p99 of GETs alone is a quarter of a millisecond to one where nothing else runs; the long form always judges."""
-    return "" if LONG or p99_ms < 1.5 else "; the machine is busy: times not judged"
+def others(beside_ms, without_ms, bar):
+    """The p99 of others in rounds, with and without something: is the median ratio under the bar? And words for the figure.
+    Both times are parts of a millisecond. The long form, on a quiet machine, judges just the ratio. The short form runs
+    beside anything, where it may tell of the scheduler alone: there the bar is twice as high, and 2 ms more are let pass."""
+    ratio = median([beside / without for beside, without in zip(beside_ms, without_ms)])
+    words = f"p99 {ratio:.2f} times ({median(beside_ms):.2f} ms, {median(without_ms):.2f} without)"
+    if ratio < bar or LONG:
+        return ratio < bar, words
+    return median(beside_ms) < 2 * bar * median(without_ms) + 2, f"{words}; short form: {2 * bar:g} times and 2 ms"
