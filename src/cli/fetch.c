@@ -46,14 +46,25 @@ static const char *fault_of(CURLU *url)
     return fault;
 }
 
-const char *lark__fetch_fault(const char *text)
+static const char *fault_in(const char *text, bool may_query)
 {
     const char *fault = "expected a URL, https://HOST/PATH";
     CURLU *url = curl_url();
     if (url == NULL) return "out of memory";
     if (curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK) fault = fault_of(url);
+    if (fault == NULL && !may_query && strchr(text, '?') != NULL) fault = "expected a URL without a query";
     curl_url_cleanup(url);
     return fault;
+}
+
+const char *lark__fetch_fault(const char *url)
+{
+    return fault_in(url, true);
+}
+
+const char *lark__fetch_issuer_fault(const char *issuer)
+{
+    return fault_in(issuer, false);
 }
 
 /* ---- the transfer ---- */

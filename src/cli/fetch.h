@@ -18,6 +18,10 @@ struct lark_fetch {
  * return: NULL: they may; else what was expected, static */
 const char *lark__fetch_fault(const char *url);
 
+/* lark__fetch_issuer_fault - can its configuration be fetched from below this issuer? As above, and no query.
+ * source: OpenID Connect Discovery 1.0 section 3; RFC 8414 section 2 */
+const char *lark__fetch_issuer_fault(const char *issuer);
+
 /* lark__fetch_get - GET. TLS is 1.2 or later, the certificate is verified. Up to 3 redirects are followed, from https to https
  * only.
  * out:    out_body: what came, of an answer 200 only; its max is the bound; out_code: the HTTP status, 0: no answer

@@ -59,10 +59,11 @@ static bool read_seconds(const struct request *request, enum jwks_option option,
     return false;
 }
 
-static bool check_url(const char *where, const char *url)
+static bool check_url(const struct lark_jwks_place *place)
 {
-    const char *fault = url == NULL ? NULL : lark__fetch_fault(url);
-    if (fault != NULL) lark__cli_say("%s: %s, got '%s'", where, fault, url);
+    const char *url = place->issuer != NULL ? place->issuer : place->url;
+    const char *fault = place->issuer != NULL ? lark__fetch_issuer_fault(url) : lark__fetch_fault(url);
+    if (fault != NULL) lark__cli_say("%s: %s, got '%s'", place->issuer != NULL ? "--issuer" : "--url", fault, url);
     return fault == NULL;
 }
 
@@ -80,11 +81,7 @@ static bool read_place(const struct request *request, struct lark_jwks_place *ou
         lark__cli_say("lark jwks-refresh needs --out; see lark help jwks-refresh");
         return false;
     }
-    if (out_place->issuer != NULL && strchr(out_place->issuer, '?') != NULL) {
-        lark__cli_say("--issuer: expected a URL without a query, got '%s'", out_place->issuer);
-        return false;
-    }
-    return check_url("--url", out_place->url) && check_url("--issuer", out_place->issuer) &&
+    return check_url(out_place) &&
            read_seconds(request, JWKS_OPTION_INTERVAL, LARK_JWKS_INTERVAL_MAX_S, &out_place->interval_s) &&
            read_seconds(request, JWKS_OPTION_TIMEOUT, LARK_JWKS_TIMEOUT_MAX_S, &out_place->timeout_s);
 }

@@ -24,9 +24,9 @@ static bool is_plain(const struct lark_option_value *value)
     return false;
 }
 
-static bool is_url(const struct lark_option_value *value)
+static bool is_url(const struct lark_option_value *value, const char *(*fault_of)(const char *url))
 {
-    const char *fault = value->text == NULL ? NULL : lark__fetch_fault(value->text);
+    const char *fault = value->text == NULL ? NULL : fault_of(value->text);
     if (fault != NULL) lark__cli_say("%s: %s, got '%s'", value->where, fault, value->text);
     return fault == NULL;
 }
@@ -79,11 +79,11 @@ static bool read_keys(struct lark_arena *arena, const struct lark_options *optio
     const struct lark_option_value *value = &options->values[LARK_OPTION_OAUTH_JWKS];
     if (value->text == NULL) {
         oauth->discover = oauth->introspect == NULL;
-        return !oauth->discover || is_url(&options->values[LARK_OPTION_OAUTH_ISSUER]);
+        return !oauth->discover || is_url(&options->values[LARK_OPTION_OAUTH_ISSUER], lark__fetch_issuer_fault);
     }
     if (strstr(value->text, "://") != NULL) {
         oauth->jwks_url = value->text;
-        return is_url(value);
+        return is_url(value, lark__fetch_fault);
     }
     oauth->jwks = lark__file_absolute(arena, value->text);
     const struct lark_option_value path = {oauth->jwks, value->where};
@@ -122,7 +122,7 @@ static bool read_introspection(struct lark_arena *arena, const struct lark_optio
     oauth->cache_s = lark__options_count(options, LARK_OPTION_OAUTH_INTROSPECT_CACHE);
     oauth->client = options->values[LARK_OPTION_OAUTH_CLIENT].text;
     if (url->text == NULL) return true;
-    if (!is_url(url) || !is_plain(url) || !is_plain(&options->values[LARK_OPTION_OAUTH_CLIENT]) ||
+    if (!is_url(url, lark__fetch_fault) || !is_plain(url) || !is_plain(&options->values[LARK_OPTION_OAUTH_CLIENT]) ||
         !lark__settings_read_secret(arena, &options->values[LARK_OPTION_OAUTH_CLIENT_SECRET_FILE], &oauth->secret))
         return false;
     return strncmp(url->text, "https:", 6) != 0 || read_trusted(options, oauth);

@@ -11,21 +11,28 @@
 
 #define REDIS_MS 3000
 
-/* What cannot change while we run. */
-static bool same_ground(const struct lark_settings *old, const struct lark_settings *fresh)
-{
-    const char *what = NULL;
-    if (strcmp(old->state_dir, fresh->state_dir) != 0)
-        what = "state_dir";
-    else if (old->own_redis != fresh->own_redis)
-        what = "redis (private or not)";
-    if (what != NULL) lark__cli_say("%s cannot change by a reload; start lark serve anew", what);
-    return what == NULL;
-}
-
 static bool same_text(const char *a, const char *b)
 {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* What cannot change while we run. */
+static bool same_ground(const struct lark_settings *old, const struct lark_settings *fresh)
+{
+    const struct {
+        const char *what;
+        bool same;
+    } ground[] = {{"state_dir", same_text(old->state_dir, fresh->state_dir)},
+                  {"redis (private or not)", old->own_redis == fresh->own_redis},
+                  {"nginx", same_text(old->nginx, fresh->nginx)},
+                  {"nginx_module", same_text(old->nginx_module, fresh->nginx_module)},
+                  {"redis_server", same_text(old->redis_server, fresh->redis_server)}};
+    for (size_t i = 0; i < sizeof(ground) / sizeof(*ground); i++)
+        if (!ground[i].same) {
+            lark__cli_say("%s cannot change by a reload; start lark serve anew", ground[i].what);
+            return false;
+        }
+    return true;
 }
 
 static bool same_bytes(struct lark_slice a, struct lark_slice b)

@@ -204,6 +204,7 @@ ASKED = (*GIVEN, "--oauth-introspect", "https://i.example/i")
     ((*ASKED, "--oauth-client", "c"), "--oauth-introspect needs --oauth-client-secret-file too"),
     ((*GIVEN, "--oauth-client", "c"), "--oauth-client needs --oauth-introspect too"),
     ((*ASKED, "--oauth-client", "c", "--oauth-client-secret-file", "/nowhere/s"), "--oauth-client-secret-file: /nowhere/s cannot be read"),
+    (("--oauth-issuer", "https://i.example/?x=y", "--oauth-audience", "a"), "--oauth-issuer: expected a URL without a query"),
     (("--oauth-issuer", "http://i.example", "--oauth-audience", "a"), "--oauth-issuer: expected a URL with https://"),
     ((*GIVEN, "--oauth-jwks", "http://i.example/keys"), "--oauth-jwks: expected a URL with https://"),
     ((*GIVEN, "--oauth-jwks", "/nowhere/keys"), "--oauth-jwks: /nowhere/keys cannot be read: No such file"),

@@ -425,6 +425,9 @@ def test_reload(folder):
     ('{"state_dir": "/tmp/elsewhere"}', None), ('{"redis": "redis://127.0.0.1:1"}', "redis (private or not) cannot change"),
     ('{"tls_cert": "/nowhere", "tls_key": "/nowhere"}', "TLS certificate /nowhere cannot be read"),
     ('{"access_log": "/nowhere/log"}', "access log /nowhere/log cannot be written"),
+    ('{"nginx": "/nowhere/nginx"}', "nginx cannot change by a reload"),
+    ('{"nginx_module": "/nowhere/module.so"}', "nginx_module cannot change by a reload"),
+    ('{"redis_server": "/nowhere/redis"}', "redis_server cannot change by a reload"),
 ])
 def test_a_reload_that_is_wrong_changes_nothing(folder, text, line):
     config = folder / "lark.json"
