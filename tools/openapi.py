@@ -14,6 +14,7 @@ import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import catalogue  # noqa: E402
+import directives  # noqa: E402
 import openapi_schemas as schemas  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -33,8 +34,8 @@ its content type. Members that the method does not know are ignored, `null` mean
 **Scopes.** A call is allowed to who holds any one of the scopes in its `x-lark-scopes`. A token has scopes of its own; what a caller
 without credentials holds is the server's setting (`lark serve --default-scopes`, `lark_default_scopes`): nothing, where there is none.
 
-**Limits.** Body 683 MiB, one value 512 MiB, 4096 arguments of one command, JSON depth 32, request line and headers 64 KiB each, reply of Redis 64 MiB;
-each can be set by the server.
+**Limits.** Body {lark_body_max}, one value {lark_value_max}, {lark_args_max} arguments of one command, JSON depth 32, 750,000 member names in a body,
+request line and headers 64 KiB each, reply of Redis {lark_reply_max}; the server may have set others.
 
 **Verbs.** HEAD goes with GET; OPTIONS answers the verbs of a path.
 """
@@ -44,6 +45,12 @@ SECTIONS = {
     "Scan": "Walks over keys and members in steps.", "Set": "Sets of values.", "Sort": "Sorting lists, sets and sorted sets.",
     "Sorted Set": "Sets whose members have a score.",
 }
+
+
+def about():
+    """ABOUT with the limits that the server has when nobody sets them."""
+    defaults = {row["name"]: row.get("default") for row in directives.load()}
+    return re.sub(r"\{(lark_\w+)\}", lambda name: re.sub(r"(\d)m$", r"\1 MiB", defaults[name[1]]), ABOUT)
 
 
 def rows():
@@ -374,7 +381,7 @@ def make_openapi(version):
     return lines({
         "openapi": "3.1.0",
         "info": {"title": "Lark", "version": version, "summary": "An HTTP door to Redis",
-                 "license": {"name": "MIT", "identifier": "MIT"}, "description": ABOUT},
+                 "license": {"name": "MIT", "identifier": "MIT"}, "description": about()},
         "servers": [{"url": MOUNT}], "security": SECURITY, "tags": tags, "paths": paths,
         "components": components(errors, {row["reply"] for row in all_rows})})
 

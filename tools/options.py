@@ -7,6 +7,7 @@
     options.py jwks   the options of `lark jwks-refresh` as a C table (jwks_options.inc)
     options.py help   the help texts as C (help.inc)
     options.py man    the man page lark.1
+    options.py man5   the man page lark.json.5
     options.py page   docs/options.md
     options.py bash   completion for bash
     options.py zsh    completion for zsh
@@ -225,8 +226,27 @@ def make_man(data):
                  " the environment over the config file."), ".SH FILES", "In the state folder:"]
     for row in data["files"]:
         out += [".TP", ".I " + roff(row["name"]), roff(row["text"][0].upper() + row["text"][1:] + ".")]
-    out += [".SH EXIT STATUS", "0 when all went well, 1 after any error; one line on standard error says which.", ""]
+    out += [".SH EXIT STATUS", "0 when all went well, 1 after any error; one line on standard error says which.", ".SH SEE ALSO", ".BR lark.json (5)", ""]
     return "\n".join(out)
+
+
+FILE_TYPES = {"flag": "true or false", "count": "a whole number", "list": "a list of strings, or one with words between commas or blanks",
+              "path": "a string, a path", "text": "a string"}
+
+
+def make_man_file(data):
+    out = ['.\\" Made from data/options.json; do not edit.', '.TH LARK.JSON 5 "" "lark" "File Formats"', ".SH NAME",
+           "lark.json \\- settings of lark serve", ".SH SYNOPSIS", ".B lark serve \\-\\-config lark.json", ".SH DESCRIPTION",
+           roff("One JSON object; its members are options of lark serve, with underscores for hyphens. A member that is null is as if not"
+                " there, one that is unknown is an error. The command line and the environment win over the file. SIGHUP has it read again."),
+           ".SH EXAMPLE", ".nf", roff('{"listen": "127.0.0.1:7380", "tokens": "/etc/lark/tokens.json", "workers": 2}'), ".fi", ".SH MEMBERS"]
+    for row in data["options"]:
+        if row.get("in_file", row["type"] != "action"):
+            bounds = f" from {row['min']} to {row['max']}" if row["type"] == "count" else ""
+            out += [".TP", ".B " + roff(row["key"]), roff(f"{FILE_TYPES[row['type']][0].upper()}{FILE_TYPES[row['type']][1:]}{bounds}. {row['help']}")]
+            if shown_default(row) is not None:
+                out.append(roff(f"Default: {shown_default(row)}."))
+    return "\n".join([*out, ".SH SEE ALSO", ".BR lark (1)", ""])
 
 
 def make_page(data):
@@ -238,7 +258,7 @@ def make_page(data):
     for paragraph in serve["text"]:
         out += [paragraph, ""]
     out += ["An option stands on the command line, in the environment, or in the JSON file that `--config` names; the first of these",
-            "wins. As for scopes: what callers may do is never read from the environment.", "",
+            "wins. As for scopes: what callers may do is never read from the environment, nor from", "a file that `LARK_CONFIG` names.", "",
             "| option | default | environment | file |", "|---|---|---|---|"]
     for row in data["options"]:
         in_file = row.get("in_file", row["type"] != "action")
@@ -404,7 +424,7 @@ _lark "$@"
 
 
 MAKERS = {"page": make_page, "bash": make_bash, "zsh": make_zsh, "table": make_table, "token": make_token, "jwks": make_jwks,
-          "enum": make_enum, "help": make_help, "man": make_man}
+          "enum": make_enum, "help": make_help, "man": make_man, "man5": make_man_file}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in MAKERS:

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 #define LARK_JSON_DEPTH_MAX 32
-#define LARK_JSON_NAMES_MAX 1000000 /* members in one body or stored object: their set takes 8 to 32 bytes each */
+#define LARK_JSON_NAMES_MAX 750000 /* members in one body or stored object: the set takes 12 MiB at most, growing */
 
 enum lark_json_type {
     LARK_JSON_OBJECT,

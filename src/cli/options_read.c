@@ -117,6 +117,18 @@ static void warn_environment(struct lark_arena *arena)
     }
 }
 
+/* Who sets a variable chooses neither what callers may do nor whom to trust: not by way of a file either. */
+static bool may_say(const struct lark_options *file)
+{
+    for (size_t i = 0; i < LARK_N_OPTIONS; i++)
+        if (row_at(i)->env == NULL && file->values[i].text != NULL) {
+            lark__cli_say("%s: is not taken from a file that %s names; name it with --config", file->values[i].where,
+                          row_at(LARK_OPTION_CONFIG)->env);
+            return false;
+        }
+    return true;
+}
+
 bool lark__options_read(struct lark_arena *arena, int argc, char **argv, struct lark_options *out_options)
 {
     struct lark_options flags = {0};
@@ -129,9 +141,9 @@ bool lark__options_read(struct lark_arena *arena, int argc, char **argv, struct 
     }
     if (!read_environment(arena, &env)) return false;
     warn_environment(arena);
-    const char *path = flags.values[LARK_OPTION_CONFIG].text;
-    if (path == NULL) path = env.values[LARK_OPTION_CONFIG].text;
-    if (path != NULL && !lark__config_file_read(arena, path, &file)) return false;
+    const bool by_flag = flags.values[LARK_OPTION_CONFIG].text != NULL;
+    const char *path = (by_flag ? &flags : &env)->values[LARK_OPTION_CONFIG].text;
+    if (path != NULL && (!lark__config_file_read(arena, path, &file) || !(by_flag || may_say(&file)))) return false;
     for (size_t i = 0; i < LARK_N_OPTIONS; i++) {
         struct lark_option_value *value = &out_options->values[i];
         *value = (struct lark_option_value){row_at(i)->fallback, row_at(i)->key};

@@ -131,7 +131,7 @@ static enum lark_status too_many_names(struct lark_json *json)
 static enum lark_status grow_names(struct lark_json *json)
 {
     enum put crowded = PUT_NEW;
-    size_t cap = json->names_cap * 4;
+    size_t cap = json->names_cap * 2;
     uint64_t *table = json->mem->alloc(json->mem->ctx, cap * sizeof *table);
     if (table == NULL) return LARK_E_NOMEM;
     memset(table, 0, cap * sizeof *table);

@@ -521,6 +521,8 @@ void ngx_http_lark_caller_leave(ngx_http_lark_redis_t *redis, ngx_http_lark_call
 ngx_int_t ngx_http_lark_take_back(ngx_http_lark_ctx_t *ctx, ngx_http_lark_link_t *link);
 void ngx_http_lark_unblock(ngx_http_lark_link_t *link);
 void ngx_http_lark_take_back_drop(ngx_http_lark_link_t *link);
+/* leaving: now and then; blocked calls are ended in time when the worker was told to go */
+void ngx_http_lark_leaving(ngx_http_lark_redis_t *redis);
 
 /* stats: when the master reads the configuration */
 ngx_int_t ngx_http_lark_add_stats_zone(ngx_conf_t *cf, ngx_http_lark_main_conf_t *conf);

@@ -489,6 +489,7 @@ static void timer_handler(ngx_event_t *ev)
     }
     if (link->c != NULL) {
         ping(link);
+        ngx_http_lark_leaving(link->redis);
         return;
     }
     if (ngx_http_lark_link_connect(link) != NGX_OK) {

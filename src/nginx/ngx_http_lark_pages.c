@@ -69,6 +69,7 @@ static const page_t pages[] = {
     {413, 413, LARK_E_TOO_LARGE},
     {414, 414, LARK_E_URI_TOO_LONG},
     {415, 415, LARK_E_ENCODING},
+    {416, 416, LARK_E_RANGE},
     {421, 421, LARK_E_FOREIGN_HOST},
     {429, 429, LARK_E_TOO_MANY},
     {431, 431, LARK_E_HEADERS_TOO_LARGE},

@@ -45,8 +45,8 @@ void ngx_http_lark_unblock(ngx_http_lark_link_t *link)
 {
     struct lark_call call;
     ngx_http_lark_link_t *shared = ngx_http_lark_shared(link->redis);
-    if (link->give_back.begun) {
-        return; /* it is blocked no more */
+    if (link->give_back.begun || link->unblock_on != NULL) {
+        return; /* it is blocked no more, or is told so already */
     }
     if (shared == NULL || link->epoch != link->redis->epoch) {
         ngx_http_lark_leave(link, 0); /* Redis is gone, and what it did for this connection */
@@ -93,6 +93,10 @@ static void unblocked(void *data, enum lark_status status)
     ngx_http_lark_link_t *link = data;
     ngx_http_lark_link_t *shared = link->unblock_on;
     link->unblock_on = NULL;
+    if (link->waiter != NULL) { /* the worker leaves: the call ends by itself */
+        (void)(status == LARK_E_REDIS_ERROR && unblock_refused(link, lark_conn_reason(&shared->conn)));
+        return;
+    }
     if (status == LARK_E_REDIS_ERROR && !unblock_refused(link, lark_conn_reason(&shared->conn)) && link->taking_back) {
         unblock_later(link);
         return;

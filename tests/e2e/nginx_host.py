@@ -24,7 +24,7 @@ daemon off;
 master_process on;
 {user}
 worker_processes 1;
-worker_shutdown_timeout 20s;
+worker_shutdown_timeout {leave};
 pid {state}/nginx.pid;
 error_log {state}/error.log info;
 {main}
@@ -105,7 +105,7 @@ class RedisServer:
 
 
 class Nginx(http_raw.Client):
-    """settings: redis, main, connections, http, server, location, health, listen, scopes, errors, failures; see CONFIG.
+    """settings: redis, main, connections, leave, http, server, location, health, listen, scopes, errors, failures; see CONFIG.
     Bad credentials are not limited: tests show many."""
 
     def __init__(self, redis_url, **settings):
@@ -114,7 +114,7 @@ class Nginx(http_raw.Client):
         self.process = None
         self.allowed = None  # what a line of the log may say and is no complaint
         self.values = {"module": MODULE, "state": self.state, "port": self.port, "redis": redis_url, "main": "",
-                       "connections": 512, "http": "", "server": "", "location": "", "health": "", "listen": "",
+                       "connections": 512, "leave": "20s", "http": "", "server": "", "location": "", "health": "", "listen": "",
                        "scopes": "admin", "errors": ERRORS, "failures": "lark_rate_failures off;",
                        "user": "user root;" if os.geteuid() == 0 else ""}
         self.write(**settings)

@@ -248,7 +248,7 @@ def test_limits_of_the_contract_are_the_defaults():
     assert directives["lark_scan_max"]["default"] == "100000" and "100,000" in text
     assert directives["lark_reply_max"]["default"] == "513m" and directives["lark_block_max"]["default"] == "60s"
     assert directives["lark_body_max"]["default"] == "683m" and directives["lark_value_max"]["default"] == "512m"
-    assert all(f"{size} MiB" in text for size in (513, 683, 512))
+    assert all(f"{size} MiB" in page for size in (513, 683, 512) for page in (text, tool("openapi").about()))
 
 
 def test_codes_of_the_contract_are_all_codes():
@@ -292,3 +292,14 @@ def test_completion_for_zsh(tmp_path):
     zsh = shutil.which("zsh")
     if zsh:
         assert subprocess.run([zsh, "-n", made], capture_output=True).returncode == 0
+
+
+def test_man_pages_have_all_options(tmp_path):
+    options = json.loads((ROOT / "data/options.json").read_text())["options"]
+    pages = {}
+    for kind in ("man", "man5"):
+        subprocess.run([sys.executable, ROOT / "tools/options.py", kind, tmp_path / kind], check=True)
+        pages[kind] = (tmp_path / kind).read_text()
+    for row in options:
+        assert ".B " + f"--{row['option']}".replace("-", "\\-") in pages["man"], row["option"]
+        assert (f"\n.B {row['key']}\n" in pages["man5"]) == row.get("in_file", row["type"] != "action"), row["key"]

@@ -28,7 +28,7 @@ def test_files():
     wanted |= {f"{lib}/{name}" for name in ("liblark.a", "liblark.so", "liblark.so.1", "liblark.so.1.0.0",
                                             "liblark-auth.so", "liblark-auth.so.1", "liblark-auth.so.1.0.0",
                                             "pkgconfig/lark.pc", "pkgconfig/lark-auth.pc", "nginx/modules/ngx_http_lark_module.so")}
-    wanted |= {"bin/lark", "share/man/man1/lark.1"}
+    wanted |= {"bin/lark", "share/man/man1/lark.1", "share/man/man5/lark.json.5"}
     got = installed.files(installed.prefix())
     assert wanted <= got
     assert all(name.startswith(("share/man/", "share/bash-completion/", "share/zsh/", "share/fish/"))

@@ -215,6 +215,14 @@ def test_its_server_is_the_mount_point(own_lark, openapi, mount, url):
     assert {**served, "servers": None} == {**openapi, "servers": None}
 
 
+def test_it_is_whole_or_json_says_why(lark):
+    whole = lark.get("/openapi.json", mount="")
+    ranged = lark.get("/openapi.json", mount="", headers={"Range": "bytes=99999999-"})
+    assert (ranged.status, ranged.body) == (200, whole.body)
+    refused = lark.get("/openapi.json", mount="", headers={"If-Match": '"x"'})
+    assert refused.status == 400 and refused.error[0] == "bad_request" and refused.headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_a_reload_moves_its_server(folder):
     config = folder / "lark.json"
     config.write_text('{"mount": "/a"}')

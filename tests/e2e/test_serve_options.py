@@ -62,6 +62,14 @@ def test_environment_names_the_config_file(config):
     assert "location /f/ {" in printed(LARK_CONFIG=config({"mount": "/f"}))
 
 
+@pytest.mark.parametrize("key, value", [("default_scopes", ["admin"]), ("allow_anonymous", True), ("tokens", "t.json"),
+                                        ("oauth_issuer", "https://i.example"), ("insecure", True)])
+def test_a_file_that_the_environment_names_grants_nothing(config, key, value):
+    path = config({key: value})
+    assert f"{key}: is not taken from a file that LARK_CONFIG names" in refused("--print-nginx-config", LARK_CONFIG=path)
+    assert "is not taken" not in lark("serve", "--print-nginx-config", "--config", path, LARK_CONFIG=path)[2]
+
+
 def test_an_empty_name_in_the_environment_is_as_if_not_there():
     assert directive(printed(LARK_LISTEN="", LARK_WORKERS=""), "listen") == "127.0.0.1:7380"
 

@@ -56,11 +56,10 @@ def in_base64(mebibytes):
     return Body(b"POST", b'{"value": {"$base64": "', base64.b64encode(piece), b'"}}', piece, mebibytes)
 
 
-def an_object(mebibytes):
-    """Written anew with blanks; no names, which would have to be remembered."""
-    unit, text = b'[1,{"a":"\\t"}],', b'[1, {"a": "\\t"}], '
-    times = MEBI // len(text)
-    return Body(b"POST", b'{"value": [', unit * times, b"0]}", text * times, mebibytes)
+def members(n):
+    """An object of so many members, and how it is stored: written anew with blanks."""
+    names = [b'"%07d"' % i for i in range(n)]
+    return b'{"value": {' + b",".join(b"%s:0" % name for name in names) + b"}}", b"{" + b", ".join(b"%s: 0" % name for name in names) + b"}"
 
 
 FORMS = {"PUT": put, "escapes": escaped, "$base64": in_base64}

@@ -78,8 +78,9 @@ def large_values(web, tally, name):
 
 
 def blocking_calls(web, tally, name):
-    """One waits for what another pushes; one leaves."""
+    """One waits for what another pushes; one leaves. The list is new: what a killed Redis has left belongs to nobody."""
     number = str(random.random())
+    name = f"{name}-{number}"
     waiting = nginx_host.aside(web, "POST", "/BLPOP/", {"keys": [name], "timeout": 2})
     with contextlib.closing(http_raw.Client(web.port)) as client:
         with client.connect() as leaves:
@@ -90,7 +91,7 @@ def blocking_calls(web, tally, name):
     answer = waiting.result(20)
     if pushed.status == answer.status == 200 and answer.data is not None:
         tally.add(blocked=1)
-        tally.judge(answer.data[0] == name, f"BLPOP of {name}: {answer!r}")
+        tally.judge(answer.data == [name, number], f"BLPOP of {name}, {number}: {answer!r}")
 
 
 def token_calls(web, tally, name):

@@ -1,7 +1,7 @@
 """Values of 100 MB on their way in: what they take of the worker's memory, and of others' time."""
 import pytest
 from faults import form, load, others, placed, populate, told, worker
-from large_bodies import FORMS, MEBI
+from large_bodies import FORMS, MEBI, members
 
 import nginx_host
 
@@ -24,6 +24,25 @@ def test_memory(record_property, name):
         assert body.is_stored(web.redis.client, "k")
     told(record_property, f"a value of {body.n} MiB in, by {name}", f"{growth:.1f} MB of memory more ({body.size / MEBI:.0f} MiB sent)",
          "< 32 MB", growth < 32)
+
+
+def test_many_members(record_property):
+    """Names are remembered to see doubles, on the way in and when a stored object is told from a text: as many as may be."""
+    body, stored = members(749_999)  # and the name that stands for the argument
+    with nginx_host.serving(**LIMITS) as web:
+        process = worker(web)
+        assert web.request("POST", "/SET/k/", b'{"value": {"a": 1}}').data is True
+        assert web.get("/GET/k/").data == {"a": 1}
+        before = process.resident_mb()
+        process.forget_peak()
+        assert web.request("POST", "/SET/k/", body).data is True
+        inward = process.peak_mb() - before
+        assert web.redis.client.get("k") == stored
+        process.forget_peak()
+        assert len(web.get("/GET/k/").data) == 749_999
+        outward = process.peak_mb() - before
+    told(record_property, "an object of 749,999 members", f"{inward:.1f} MB of memory more in, {outward:.1f} out", "< 32 MB",
+         max(inward, outward) < 32)
 
 
 @pytest.mark.parametrize("name", FORMS)

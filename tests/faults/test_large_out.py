@@ -20,14 +20,15 @@ pytestmark = [pytest.mark.timeout(form(120, 1800)), pytest.mark.skipif(SANITIZED
 
 MB = 1024 * 1024
 SIZE = 100 * MB
+LARGEST = form(200, 512) * MB  # what Redis takes at most
 SETTINGS = {"location": "lark_timeout 60s;", "server": "client_max_body_size 600m;"}
 RAW = {"Lark-Values": "raw"}
 
 
-def value():
-    """100 MB, no two blocks the same; text, so that each form can carry it."""
+def value(size=SIZE):
+    """No two blocks the same; text, so that each form can carry it."""
     block = "".join(hashlib.sha256(str(i).encode()).hexdigest() for i in range(1024))
-    return "".join(f"{i:08d}{block[8:]}" for i in range(SIZE // len(block)))[:SIZE].encode()
+    return "".join(f"{i:08d}{block[8:]}" for i in range(size // len(block) + 1))[:size].encode()
 
 
 def ask(web, target, headers=None, receive_bytes=None):
@@ -144,6 +145,23 @@ def test_large_value_out(record_property, how):
             figures = Figures(web, lambda: skim(web, headers), lambda: get_directly(web))
         assert take(web, headers) == wanted
     told(record_property, f"a 100 MB value out, {how}", str(figures), BAR, figures.good())
+
+
+@pytest.mark.parametrize("how", ["as it is", "in JSON"])
+def test_largest_value_out(record_property, how):
+    headers = RAW if how == "as it is" else None
+    data = value(LARGEST)
+    with serving(**SETTINGS) as web:
+        web.redis.client.set("big", data)
+        wanted = hashlib.sha256(data).digest()
+        del data
+        process = worker(web)
+        assert web.get("/PING/").data is True
+        before = process.resident_mb()
+        process.forget_peak()
+        assert take(web, headers) == wanted
+        growth = process.peak_mb() - before
+    told(record_property, f"a {LARGEST // MB} MB value out, {how}", f"{growth:.1f} MB more", "< 32 MB", growth < 32)
 
 
 def test_slow_readers(record_property):

@@ -153,6 +153,29 @@ def test_sigterm_waits_for_what_was_read(record_property):
          answers == [200, 200])
 
 
+def test_blocked_for_longer_than_a_worker_stays(record_property):
+    """They are answered before nginx ends it: one gets what comes meanwhile, the others null, and nothing is taken for them."""
+    leave_s, n = form(8, 30), form(20, 200)
+    with serving(leave=f"{leave_s}s", http="lark_block_calls_max 500;", connections=2000) as web:
+        calls = [aside(web, "POST", "/BLPOP/", {"keys": [f"q{i}"], "timeout": 55}) for i in range(n)]
+        conftest.wait_for("they are blocked", lambda: web.redis.client.info("clients")["blocked_clients"] == n, 10)
+        old = worker(web)
+        begin = time.monotonic()
+        web.signal(signal.SIGHUP)
+        time.sleep(0.5)
+        web.redis.client.rpush("q0", "in time")
+        answers = [call.result(leave_s) for call in calls]
+        took = time.monotonic() - begin
+        until("the old worker has left", lambda: not old.folder.exists(), leave_s, 0.02)
+        for i in range(n):
+            web.redis.client.rpush(f"q{i}", "later")
+        taken = sum(web.redis.client.llen(f"q{i}") != 1 for i in range(n))
+    nulls = [answer.status == 200 and answer.data is None for answer in answers[1:]]
+    told(record_property, f"{n} calls blocked for longer than worker_shutdown_timeout {leave_s}s, a reload",
+         f"one answered {answers[0].data}, {sum(nulls)} null after {took:.1f} s, {taken} elements lost",
+         "all answered before, none lost", answers[0].data == ["q0", "in time"] and all(nulls) and took < leave_s and taken == 0)
+
+
 def test_changed_redis_on_reload(record_property):
     """The old one answers what was asked of it, and is then left; the new one answers the rest."""
     other = nginx_host.RedisServer()

@@ -87,7 +87,6 @@ static void test_allocations(void **state)
     }
 }
 
-/* The rows are a proof only if they reach every method. */
 /* What the path holds is told by name, and only that: not what stands in the query instead. */
 static void test_path_params(void **state)
 {
@@ -112,6 +111,7 @@ static void test_path_params(void **state)
     json_decref(row);
 }
 
+/* The rows are a proof only if they reach every method. */
 static void test_reach(void **state)
 {
     bool seen[LARK_METHODS_MAX] = {false};
