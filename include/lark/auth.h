@@ -153,6 +153,8 @@ LARK_API LARK_MUST_USE enum lark_status lark_tokens_parse(const struct lark_mem 
                                                           struct lark_slice file, lark_tokens_warn_fn warn,
                                                           void *warn_ctx, struct lark_tokens **out_tokens,
                                                           struct lark_tokens_error *out_error);
+
+/* lark_tokens_free - the table and its entries; NULL is allowed. */
 LARK_API void lark_tokens_free(struct lark_tokens *tokens);
 
 /* lark_tokens_find - the entry of a token's hash, or NULL. cost: O(1). return: borrowed until the table is freed */
@@ -172,6 +174,8 @@ struct lark_credentials;
 
 /* lark_credentials_new - room for n (1..65536, rounded up to a power of two, 8 at least). return: NULL without memory */
 LARK_API LARK_MUST_USE struct lark_credentials *lark_credentials_new(const struct lark_mem *mem, size_t n);
+
+/* lark_credentials_free - NULL is allowed. */
 LARK_API void lark_credentials_free(struct lark_credentials *cache);
 
 /* lark_credentials_find - in: now_ms: on the clock of until_ms. return: until the next lark_credentials_add or _clear; NULL */

@@ -44,6 +44,8 @@ struct lark_jwks_error {
 LARK_API LARK_MUST_USE enum lark_status lark_jwks_parse(const struct lark_mem *mem, struct lark_slice file,
                                                         lark_tokens_warn_fn warn, void *warn_ctx,
                                                         struct lark_jwks **out_jwks, struct lark_jwks_error *out_error);
+
+/* lark_jwks_free - the set and its keys; NULL is allowed. */
 LARK_API void lark_jwks_free(struct lark_jwks *jwks);
 
 /* lark_jwks_count - how many keys can verify: 1..LARK_JWKS_KEYS_MAX. */

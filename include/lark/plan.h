@@ -60,6 +60,8 @@ struct lark_limits {
     uint32_t scan_keys;      /* looked at by one emulated call: LARK_E_TOO_EXPENSIVE */
     uint32_t block_max_s;    /* a blocking call's timeout is cut to it; 0 in a call means it */
 };
+
+/* lark_limits_default - the ceilings of docs/HTTP.md, but 64 MiB of a reply: a host may keep it in memory. */
 LARK_API void lark_limits_default(struct lark_limits *limits);
 
 /* A wall-clock date in the proleptic Gregorian calendar. month, day: from 1; second: 0..60 */
@@ -90,7 +92,9 @@ struct lark_config {
     bool several;            /* the host sends plans of several commands, in one go: for Range and HEAD of raw values */
 };
 
-/* A dialect: how a request is written and how an answer looks. lark_dialect_native is Lark's own. */
+/* A dialect: how a request is written and how an answer looks. */
+
+/* lark_dialect_native - Lark's own. lifetime: static */
 LARK_API const struct lark_dialect *lark_dialect_native(void);
 
 /* A request body. p: all len bytes, or NULL and read gives pieces.
@@ -231,6 +235,8 @@ LARK_API LARK_MUST_USE enum lark_status lark_plan_begin(struct lark_plan *plan, 
  * cost:   O(max_bytes); the last step lays out the arguments, too */
 LARK_API LARK_MUST_USE enum lark_status lark_plan_step(struct lark_planning *planning, uint64_t max_bytes,
                                                        struct lark_err *err);
+
+/* lark_plan_end - give back what the steps hold, after the last one or instead of it; the plan stays. */
 LARK_API void lark_plan_end(struct lark_planning *planning);
 
 /* lark_plan_wire_bytes - the size of the plan's RESP. */
@@ -253,6 +259,8 @@ struct lark_encoder {
 
 /* lark_encoder_init - start at the beginning. in: mem: for JSON values with very many members */
 LARK_API void lark_encoder_init(struct lark_encoder *encoder, const struct lark_plan *plan, const struct lark_mem *mem);
+
+/* lark_encoder_done - free what it holds, at any moment. */
 LARK_API void lark_encoder_done(struct lark_encoder *encoder);
 
 /* lark_encoder_next - append about want_bytes more RESP bytes to out (0: all that is left).

@@ -68,6 +68,8 @@ struct lark_reply {
  * lifetime: plan, mem and out must outlive the reply */
 LARK_API void lark_reply_init(struct lark_reply *reply, const struct lark_plan *plan, const struct lark_mem *mem,
                               struct lark_buf *out);
+
+/* lark_reply_done - free what was held back, at any moment; what is in out stays. */
 LARK_API void lark_reply_done(struct lark_reply *reply);
 
 /* lark_reply_event - take one event of a RESP reader (or of a host that has parsed replies).

@@ -65,6 +65,8 @@ struct lark_resp {
  *     LARK_E_REPLY_TOO_LARGE */
 LARK_API void lark_resp_init(struct lark_resp *resp, const struct lark_mem *mem, uint64_t max_bulk_bytes,
                              uint64_t max_elements, lark_resp_fn fn, void *ctx);
+
+/* lark_resp_done - free what it holds, at any moment; only lark_resp_init may follow. */
 LARK_API void lark_resp_done(struct lark_resp *resp);
 
 /* lark_resp_feed - turn RESP bytes into events, up to the end of one reply.
