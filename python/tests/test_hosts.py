@@ -1,6 +1,7 @@
 """What hosts add to the contract: raw paths, browsers, limits, settings that are wrong, getters that fail, Redis away."""
 import time
 
+import http_raw
 import pytest
 from conftest import Server, free_port
 
@@ -61,6 +62,20 @@ def test_browsers(host, clean_redis, headers, status, code):
     else:
         assert (answer.status, answer.error[0]) == (status, code)
     assert clean_redis.client.get("a") is None
+
+
+def test_a_body_in_chunks(host, clean_redis):
+    """It has no length, and is the value all the same."""
+    for verb, body in ((b"PUT", b"first second"), (b"POST", b'{"value": "first second"}')):
+        clean_redis.client.flushall()
+        with host.connect() as connection:
+            connection.sendall(b"%s %s/SET/a/ HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nTransfer-Encoding: chunked\r\n\r\n" %
+                               (verb, host.mount.encode(), host.port))
+            for piece in (body[:5], body[5:], b""):
+                connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+            answer, _ = http_raw.read_answer(connection)
+        assert answer.data is True, answer
+        assert clean_redis.client.get("a") == b"first second"
 
 
 def test_our_own_pages(host):

@@ -291,7 +291,7 @@ WHO = {"issuer": "https://i.example", "audience": "a"}
 @pytest.mark.parametrize("given, why", [
     ({"issuer": "https://i.example"}, "issuer needs audience too"), ({"audience": "a"}, "audience needs issuer too"),
     ({"jwks": "k.json"}, "jwks needs issuer too"), ({**WHO, "introspect": "https://i.example/ask"}, "introspect needs client too"),
-    ({**WHO, "client": "x"}, "client needs introspect too"), ({**WHO, "typ": "jwt"}, "typ must be at.jwt or any, got 'jwt'"),
+    ({**WHO, "client": "x"}, "client needs introspect too"), ({**WHO, "typ": "id"}, "typ must be at.jwt, jwt or any, got 'id'"),
     ({**WHO, "leeway": 61}, "leeway must be whole seconds from 0 to 60, got 61"), ({**WHO, "leeway": "5"}, "leeway must be"),
     ({**WHO, "issuer": 1}, "issuer must be text, got 1"), ({**WHO, "issuer": "i.example"}, "issuer: expected a URL"),
     ({**WHO, "issuer": "https://i.example?x"}, "issuer: expected a URL without a query"),

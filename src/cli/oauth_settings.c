@@ -143,8 +143,10 @@ static bool read_texts(const struct lark_options *options, struct lark_oauth_set
     oauth->resource = options->values[LARK_OPTION_OAUTH_RESOURCE].text;
     oauth->leeway_s = lark__options_count(options, LARK_OPTION_OAUTH_LEEWAY);
     oauth->typ = typ->text;
-    if (strcmp(typ->text, "at+jwt") == 0 || strcmp(typ->text, "any") == 0) return true;
-    lark__cli_say("%s: expected at+jwt or any, got '%s'", typ->where, typ->text);
+    static const char *const typs[] = {"at+jwt", "jwt", "any"};
+    for (size_t i = 0; i < sizeof(typs) / sizeof(*typs); i++)
+        if (strcmp(typ->text, typs[i]) == 0) return true;
+    lark__cli_say("%s: expected at+jwt, jwt or any, got '%s'", typ->where, typ->text);
     return false;
 }
 

@@ -47,20 +47,25 @@ char *ngx_http_lark_set_jwks(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 char *ngx_http_lark_set_typ(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    static const ngx_str_t names[] = {NGX_HTTP_LARK_TEXT("at+jwt"), NGX_HTTP_LARK_TEXT("any")};
+    static const struct {
+        ngx_str_t name;
+        enum lark_jwt_typ typ;
+    } names[] = {{NGX_HTTP_LARK_TEXT("at+jwt"), LARK_JWT_TYP_ACCESS},
+                 {NGX_HTTP_LARK_TEXT("jwt"), LARK_JWT_TYP_ANY},
+                 {NGX_HTTP_LARK_TEXT("any"), LARK_JWT_TYP_ANY}};
     ngx_http_lark_oauth_t *oauth = &((ngx_http_lark_loc_conf_t *)conf)->oauth;
     ngx_str_t *word = &((ngx_str_t *)cf->args->elts)[1];
     (void)cmd;
     if (oauth->typ != NGX_CONF_UNSET_UINT) {
         return ngx_http_lark_conf_error("is duplicate");
     }
-    for (ngx_uint_t typ = LARK_JWT_TYP_ACCESS; typ <= LARK_JWT_TYP_ANY; typ++) {
-        if (word->len == names[typ].len && ngx_memcmp(word->data, names[typ].data, word->len) == 0) {
-            oauth->typ = typ;
+    for (ngx_uint_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (word->len == names[i].name.len && ngx_memcmp(word->data, names[i].name.data, word->len) == 0) {
+            oauth->typ = names[i].typ;
             return NGX_CONF_OK;
         }
     }
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "lark_oauth_typ must be at+jwt or any, not \"%V\"", word);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "lark_oauth_typ must be at+jwt, jwt or any, not \"%V\"", word);
     return NGX_CONF_ERROR;
 }
 

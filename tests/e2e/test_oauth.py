@@ -209,7 +209,7 @@ ASKED = (*GIVEN, "--oauth-introspect", "https://i.example/i")
     ((*GIVEN, "--oauth-jwks", "http://i.example/keys"), "--oauth-jwks: expected a URL with https://"),
     ((*GIVEN, "--oauth-jwks", "/nowhere/keys"), "--oauth-jwks: /nowhere/keys cannot be read: No such file"),
     ((*GIVEN, "--oauth-jwks", "/etc/passwd"), "--oauth-jwks: /etc/passwd: byte 0: not valid JSON"),
-    ((*GIVEN, "--oauth-typ", "jwt"), "--oauth-typ: expected at+jwt or any, got 'jwt'"),
+    ((*GIVEN, "--oauth-typ", "id"), "--oauth-typ: expected at+jwt, jwt or any, got 'id'"),
     ((*GIVEN, "--oauth-leeway", "61"), "--oauth-leeway: expected a whole number from 0 to 60, got '61'"),
     (("--oauth-issuer", "https://i.example", "--oauth-audience", 'a"b'), "--oauth-audience: quotes"),
     ((*GIVEN, "--listen", "0.0.0.0:1"), "--oauth-issuer: tokens would be sent without TLS to 0.0.0.0:1"),

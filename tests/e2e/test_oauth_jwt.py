@@ -156,11 +156,11 @@ def test_more_than_8_kb_is_refused(door, maker):
 
 
 def test_typ_is_at_jwt_unless_an_option_allows_jwt(door, maker):
-    strict, lax = door(), door("lark_oauth_typ any;")
+    strict, lax, same = door(), door("lark_oauth_typ any;"), door("lark_oauth_typ jwt;")
     for typ, of_strict, of_lax in (("at+jwt", 200, 200), ("application/AT+JWT", 200, 200), ("JWT", 401, 200),
                                    (None, 401, 200), ("logout+jwt", 401, 401), ("", 401, 401)):
         token = maker.token(header={"typ": typ})
-        assert (call(strict, token)[0], call(lax, token)[0]) == (of_strict, of_lax), typ
+        assert (call(strict, token)[0], call(lax, token)[0], call(same, token)[0]) == (of_strict, of_lax, of_lax), typ
 
 
 # --- claims ------------------------------------------------------------------------------------------------------------
@@ -379,7 +379,7 @@ def test_metadata_name_the_issuer_and_challenges_name_them(door, maker):
     ("lark_oauth_jwks %KEYS% max_age=2h;", "max_age= must be from 1m to 1h"),
     ("lark_oauth_jwks %KEYS% fresh;", "takes max_age=TIME behind the file"),
     ("lark_oauth_jwks %KEYS%; lark_oauth_jwks %KEYS%;", "is duplicate"),
-    ("lark_oauth_typ jwt;", "must be at+jwt or any"),
+    ("lark_oauth_typ id;", "must be at+jwt, jwt or any"),
     ("lark_oauth_leeway 61s;", "must be from 0s to 60s"),
     ("lark_oauth_resource redis.example.com;", "must be the URL of the API"),
     ("lark_oauth_resource 'https://a/\"';", "must be the URL of the API"),

@@ -48,8 +48,8 @@ def _check(given: dict[str, Any], name: Callable[[str], str]) -> None:
                 raise SettingError(f"{name(keyword)} must be whole seconds from 0 to {COUNT_MAX}, got {value!r}")
         elif not isinstance(value, str) and not (keyword in ("jwks", "client_secret_file", "ca") and isinstance(value, os.PathLike)):
             raise SettingError(f"{name(keyword)} must be text, got {value!r}")
-    if given.get("typ", "at+jwt") not in ("at+jwt", "any"):
-        raise SettingError(f"{name('typ')} must be at+jwt or any, got {given['typ']!r}")
+    if given.get("typ", "at+jwt") not in ("at+jwt", "jwt", "any"):
+        raise SettingError(f"{name('typ')} must be at+jwt, jwt or any, got {given['typ']!r}")
     if "issuer" in given and not 1 <= len(given["issuer"].encode()) <= 1024:
         raise SettingError(f"{name('issuer')} must have 1 to 1024 bytes")
     urls: list[str] = [keyword for keyword in ("jwks", "introspect") if keyword in given and (keyword != "jwks" or _is_url(given["jwks"]))]
@@ -84,7 +84,7 @@ class OAuth:
     """OAuth(issuer=..., audience=...): for `authenticate`. The words and their meaning are those of `lark serve --oauth-...`:
 
     issuer, audience: "iss" and "aud" of tokens, to the byte; jwks: a file or a URL of the issuer's keys (with neither jwks nor
-    introspect the issuer's metadata say where they are); typ: "any" for issuers that do not mark access tokens; scope_claim,
+    introspect the issuer's metadata say where they are); typ: "jwt" or "any" for issuers that do not mark access tokens; scope_claim,
     prefix_claim; leeway: seconds; introspect, client, client_secret_file: where opaque tokens are asked about, and as whom;
     introspect_cache: seconds that an answer counts; ca: a PEM file of certificates, in place of the system's. require_prefix: a
     token without a prefix is refused unless it holds admin."""
@@ -103,7 +103,7 @@ class OAuth:
         takes_jwt = jwks is not None or introspect is None
         keep_s = 60 if introspect_cache is None else introspect_cache
         self._core = _core.Issuer(
-            issuer.encode(), audience.encode(), (scope_claim or "").encode(), (prefix_claim or "").encode(), typ == "any",
+            issuer.encode(), audience.encode(), (scope_claim or "").encode(), (prefix_claim or "").encode(), typ in ("jwt", "any"),
             30 if leeway is None else leeway, takes_jwt, introspect is not None, keep_s * 1000, require_prefix)
         self._told = float("-inf")
         self._trust = fetch.trust_of(None if ca is None else os.fspath(ca))
