@@ -109,3 +109,22 @@ def wsgi_app():
 
     return Lark(client(), mount="/api/0", scope_getter=lambda asked: as_of(asked.request.headers)["scopes"],
                 prefix_getter=lambda asked: as_of(asked.request.headers).get("prefix"))
+
+
+def tenants_flask_app():
+    """Who calls is told by tokens."""
+    from flask import Flask
+    from lark_redis.flask import Redis, redis_api_blueprint
+
+    app = Flask(__name__)
+    app.config.update(REDIS_URLS={"main": f"unix://{SOCKET}"}, LARK_TOKENS_FILE=os.environ["LARK_TEST_TOKENS"])
+    Redis(app)
+    app.register_blueprint(redis_api_blueprint, url_prefix="/api/0")
+    return app
+
+
+def tenants_django_app():
+    from django.core.wsgi import get_wsgi_application
+
+    django_settings(LARK_TOKENS_FILE=os.environ["LARK_TEST_TOKENS"])
+    return get_wsgi_application()

@@ -7,6 +7,8 @@ import random
 import re
 import urllib.parse
 
+import rows
+
 PREFIX = "A"
 # What a caller may know or guess of others' names; `world` has keys of these names.
 GUESSED = (b"A", b"B:", b"B:known", b"B:s", b"B:l", b"B:z", b"free", b"a:A:x", b"*", b"#", b"\0", b"\xff:x", b"nosort")
@@ -27,6 +29,16 @@ VERBS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS")
 VALUES_HEADERS = ("json", "text", "base64", "raw", "RAW", "", "B:s", "json, raw")
 RANGES = ("bytes=0-3", "bytes=1-", "bytes=-2", "bytes=0-0,2-3", "bytes=99-", "bytes=5-1", "bytes=18446744073709551616-", "lines=0-1")
 EMPTIES, WAITS = 0.001, 0.003  # how often FLUSHDB comes, and each method that waits
+
+
+def load_rows():
+    """The rows with the group that each stands in."""
+    found = []
+    for path in sorted(rows.FOLDER.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for row in content if isinstance(content, list) else content["methods"]:
+            found.append({**row, "group": path.stem})
+    return found
 
 
 class Text:

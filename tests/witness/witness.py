@@ -6,7 +6,6 @@ A real `lark serve` (nginx, tokens) before a real Redis. Ends with 1 when anythi
 import argparse
 import collections
 import contextlib
-import json
 import pathlib
 import random
 import sys
@@ -20,7 +19,6 @@ if __name__ == "__main__":
 import conftest  # noqa: E402
 import driver  # noqa: E402
 import grammar  # noqa: E402
-import rows  # noqa: E402
 import token_files  # noqa: E402
 import world  # noqa: E402
 
@@ -28,16 +26,6 @@ BATCH = 5000
 SCOPES = (["admin"], ["read:*", "write:*"], ["key:*", "list:*", "sets:*", "sorted_sets:*", "hashes:*", "sort:*", "scan:*", "basic:*"])
 # One value is 1 MiB at most: SETBIT far behind would make many of 512 MiB.
 REDIS = ("--proto-max-bulk-len", "1mb")
-
-
-def load_rows():
-    """The rows with the group that each stands in."""
-    found = []
-    for path in sorted(rows.FOLDER.glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for row in content if isinstance(content, list) else content["methods"]:
-            found.append({**row, "group": path.stem})
-    return found
 
 
 class Witness:
@@ -48,7 +36,7 @@ class Witness:
     def __init__(self, seed=None, prefix=grammar.PREFIX, scopes=SCOPES, workers=2):
         self.seed = random.SystemRandom().randrange(2**32) if seed is None else seed
         self.prefix, self.scopes, self.workers = prefix, scopes, workers
-        self.rows, self.told, self.done, self.seconds = load_rows(), [], 0, 0.0
+        self.rows, self.told, self.done, self.seconds = grammar.load_rows(), [], 0, 0.0
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
