@@ -14,7 +14,6 @@ import token_files  # noqa: E402
 import world  # noqa: E402
 
 N, BATCH = 10_000, 2500
-SCOPES = (["admin"], ["read:*", "write:*"], ["key:*", "list:*", "sets:*", "sorted_sets:*", "hashes:*", "sort:*", "scan:*", "basic:*"])
 
 
 @pytest.mark.timeout(300)
@@ -22,9 +21,9 @@ SCOPES = (["admin"], ["read:*", "write:*"], ["key:*", "list:*", "sets:*", "sorte
 def test_10000_requests(app, tmp_path):
     seed = random.SystemRandom().randrange(2**32)
     redis = Redis("--proto-max-bulk-len", "1mb")
-    tokens = [token_files.new(f"a{n}") for n in range(len(SCOPES))]
+    tokens = [token_files.new(f"a{n}") for n in range(len(grammar.SCOPES))]
     path = token_files.write(tmp_path / "tokens.json", *(token_files.entry(token, scopes, prefix=grammar.PREFIX, name=f"a{n}")
-                                                         for n, (token, scopes) in enumerate(zip(tokens, SCOPES))))
+                                                         for n, (token, scopes) in enumerate(zip(tokens, grammar.SCOPES))))
     server = None
     try:
         there = world.World(redis.client)

@@ -10,6 +10,8 @@ import urllib.parse
 import rows
 
 PREFIX = "A"
+# What the tokens of A may do, each of one.
+SCOPES = (["admin"], ["read:*", "write:*"], ["key:*", "list:*", "sets:*", "sorted_sets:*", "hashes:*", "sort:*", "scan:*", "basic:*"])
 # What a caller may know or guess of others' names; `world` has keys of these names.
 GUESSED = (b"A", b"B:", b"B:known", b"B:s", b"B:l", b"B:z", b"free", b"a:A:x", b"*", b"#", b"\0", b"\xff:x", b"nosort")
 ATOMS = (b"*", b"?", b"[", b"]", b"[^A]", b"[A-Z]", b"\\", b"\\*", b"^", b":", b"{", b"}", b"{A}", b"\0", b"A", b"A:", b"AB:",

@@ -23,7 +23,6 @@ import token_files  # noqa: E402
 import world  # noqa: E402
 
 BATCH = 5000
-SCOPES = (["admin"], ["read:*", "write:*"], ["key:*", "list:*", "sets:*", "sorted_sets:*", "hashes:*", "sort:*", "scan:*", "basic:*"])
 # One value is 1 MiB at most: SETBIT far behind would make many of 512 MiB.
 REDIS = ("--proto-max-bulk-len", "1mb")
 
@@ -33,7 +32,7 @@ class Witness:
 
     prefix: None plants the leak that all of this is there to find."""
 
-    def __init__(self, seed=None, prefix=grammar.PREFIX, scopes=SCOPES, workers=2):
+    def __init__(self, seed=None, prefix=grammar.PREFIX, scopes=grammar.SCOPES, workers=2):
         self.seed = random.SystemRandom().randrange(2**32) if seed is None else seed
         self.prefix, self.scopes, self.workers = prefix, scopes, workers
         self.rows, self.told, self.done, self.seconds = grammar.load_rows(), [], 0, 0.0
